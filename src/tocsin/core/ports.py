@@ -1,0 +1,132 @@
+"""Ports: the seams between the laws and the world, each a Protocol of one to five verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from tocsin.core.action import Action, Receipt
+    from tocsin.core.events import Event
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """The only source of now; below the hosts nobody asks it."""
+
+    def now(self) -> int:
+        """Return microseconds since the epoch, UTC."""
+        ...
+
+
+class Journal(Protocol):
+    """Append-only memory of stamped events; what ``commit`` returned for is on disk."""
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Write events (already stamped, seq ascending) to the open segment; Retryable when the disk refuses."""
+        ...
+
+    def commit(self) -> None:
+        """Make all that was appended durable (fdatasync); Retryable when the disk refuses: nothing since the last commit counts then."""
+        ...
+
+    def read(self, after_seq: int = 0) -> Iterator[Event]:
+        """Yield the events with seq > after_seq in order."""
+        ...
+
+    def close(self) -> None:
+        """Commit and let go of the files."""
+        ...
+
+
+class Table(Protocol[T]):
+    """One kind of control record, by identity."""
+
+    def get(self, id: str) -> T | None:
+        """Return the record of that identity, or None."""
+        ...
+
+    def put(self, record: T) -> None:
+        """Insert or replace; Conflict where the record has a ``version`` and the stored one is not its predecessor's or its own."""
+        ...
+
+    def find(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        order: str = "-id",
+        limit: int = 100,
+        after: str = "",
+        search: str = "",
+    ) -> Sequence[T]:
+        """Return records with ``where`` (field -> value, or a list of values; ``field__gte``, ``field__lt``) in order (``-`` descending), from the cursor ``after`` on."""
+        ...
+
+    def count(self, where: Mapping[str, Any] | None = None) -> int:
+        """Return how many there are."""
+        ...
+
+    def drop(self, id: str) -> None:
+        """Delete the record; nothing happens where there is none."""
+        ...
+
+
+class Records(Protocol):
+    """The control state: one table a noun, one transaction over all."""
+
+    def table(self, kind: type[T]) -> Table[T]:
+        """Return the table of a record type; Misconfigured where it is not a record."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Everything put inside is stored together or not at all; may be nested (the outermost counts)."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store."""
+        ...
+
+
+class Vault(Protocol):
+    """Pseudonyms and sealed values, per shop."""
+
+    def pseudonym(self, shop: str, entity: str, key: str) -> str:
+        """Return the keyed hash of a key: stable for the installation, not reversible without it."""
+        ...
+
+    def seal(self, shop: str, subject: str, values: Mapping[str, str]) -> dict[str, str]:
+        """Return the values encrypted under the subject's key (made at first use)."""
+        ...
+
+    def open(self, shop: str, subject: str, sealed: Mapping[str, str], *, who: str, why: str) -> dict[str, str]:
+        """Return the clear values, each opening audited; NotFound after the subject was forgotten."""
+        ...
+
+    def shred(self, shop: str, subject: str) -> bool:
+        """Destroy the subject's key for good; return whether there was one."""
+        ...
+
+
+class Actuator(Protocol):
+    """A door out: does and undoes the verbs that it names. Repeating a call with the same action id is harmless."""
+
+    name: str
+    verbs: frozenset[str]
+
+    def do(self, action: Action, sealed: Mapping[str, str]) -> Receipt:
+        """Do it, for at most ``action.ttl_s`` seconds where the other side can count them."""
+        ...
+
+    def undo(self, action: Action) -> Receipt:
+        """Take it back."""
+        ...
+
+
+class Source(Protocol):
+    """A door in for files: yields raw events as dicts in the order of the file, with the line each came from."""
+
+    def read(self) -> Iterable[tuple[int, dict[str, Any]]]:
+        """Yield (line or row number from 1, event document)."""
+        ...
