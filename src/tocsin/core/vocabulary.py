@@ -589,6 +589,7 @@ INTERNAL: dict[str, tuple[str, str]] = {
     "tocsin.model": ("a model was published or rolled back", "模型发布或回滚"),
     "tocsin.mode": ("a mode, budget or kill switch changed", "模式、额度或总闸变更"),
     "tocsin.list": ("a named list changed", "名单变更"),
+    "tocsin.tick": ("time went on without an event while something was due", "无事件期间的时钟推进"),
     "tocsin.fault": ("a part of Tocsin failed", "内部故障"),
 }
 """Types that Tocsin itself writes to the journal; they never come in through a door."""

@@ -1,0 +1,1 @@
+"""Hosts: they run the laws and hold no rule of any domain."""

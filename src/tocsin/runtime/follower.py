@@ -1,0 +1,123 @@
+"""Follower: writes verdict records behind the fold, so that no query slows an answer."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tocsin.core.records import Switch
+from tocsin.core.signal import Verdict
+from tocsin.errors import TocsinError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tocsin.core.events import Event
+    from tocsin.core.ports import Records
+    from tocsin.runtime.feed import Feed
+
+CURSOR = "cursor:verdicts"
+RECENT = 50_000
+
+
+class Follower:
+    """Puts verdicts and their endings into the records, in journal order, in batches, with its own cursor.
+
+    What it has not written when the process dies is written again from the journal: the cursor moves in the same
+    transaction as the rows.
+    """
+
+    def __init__(self, records: Records, feed: Feed) -> None:
+        self._records = records
+        self._feed = feed
+        self._queue: queue.SimpleQueue[tuple[int, list[Verdict], list[Event]] | None] = queue.SimpleQueue()
+        self._recent: OrderedDict[str, Verdict] = OrderedDict()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._idle = threading.Event()
+        self._idle.set()
+        self.failures = 0
+
+    @property
+    def cursor(self) -> int:
+        """Return the seq up to which the records hold every verdict."""
+        switch = self._records.table(Switch).get(CURSOR)
+        return switch.number if switch is not None else 0
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is left, then end."""
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def note(self, seq: int, verdicts: Sequence[Verdict], resolved: Sequence[Event]) -> None:
+        """Take verdicts and ``verdict.resolved`` events up to journal position ``seq``; returns at once."""
+        with self._lock:
+            for verdict in verdicts:
+                self._recent[verdict.id] = verdict
+            while len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
+        self._idle.clear()
+        self._queue.put((seq, list(verdicts), list(resolved)))
+
+    def verdict(self, id: str) -> Verdict | None:
+        """Return the verdict of that identity, newest state."""
+        with self._lock:
+            found = self._recent.get(id)
+        return found if found is not None else self._records.table(Verdict).get(id)
+
+    def settle(self, timeout_s: float = 30.0) -> bool:
+        """Wait until everything noted so far is written."""
+        return self._idle.wait(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            item = self._queue.get()
+            if item is None:
+                return
+            batch = [item]
+            ending = False
+            while not self._queue.empty() and len(batch) < 256:
+                more = self._queue.get()
+                if more is None:
+                    ending = True
+                    break
+                batch.append(more)
+            try:
+                self._write(batch)
+            except TocsinError:
+                # The rows are in the journal: they are written again at the next start. Verdicts go on meanwhile.
+                self.failures += 1
+            if self._queue.empty():
+                self._idle.set()
+            if ending:
+                return
+
+    def _write(self, batch: Sequence[tuple[int, list[Verdict], list[Event]]]) -> None:
+        table = self._records.table(Verdict)
+        changed: list[str] = []
+        with self._records.transaction():
+            for _, verdicts, resolved in batch:
+                for verdict in verdicts:
+                    table.put(verdict)
+                    changed.append(verdict.id)
+                for event in resolved:
+                    found = self.verdict(str(event.data.get("verdict", "")))
+                    if found is None:
+                        continue
+                    ended = msgspec.structs.replace(found, outcome=str(event.data["outcome"]))
+                    table.put(ended)
+                    with self._lock:
+                        self._recent[ended.id] = ended
+                    changed.append(ended.id)
+            self._records.table(Switch).put(Switch(id=CURSOR, number=batch[-1][0]))
+        for id in changed[-20:]:
+            self._feed.publish("verdict", id)

@@ -1,0 +1,121 @@
+"""Verdicts as served: the job of a caller who waits, and the record that is journaled."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tocsin.core.events import SECOND, Event, derived_id, subject_of
+from tocsin.core.signal import Decision, Verdict
+from tocsin.core.vocabulary import entities_of
+
+if TYPE_CHECKING:
+    from tocsin.flow.fold import Row
+
+VERDICT_TYPES = frozenset(
+    {
+        "order.placed",
+        "payment.attempted",
+        "account.login",
+        "account.registered",
+        "account.changed",
+        "coupon.redeemed",
+        "refund.requested",
+    }
+)
+"""Types of which a verdict is recorded whenever a desk scored or a rule fired, even if nobody waits for it."""
+
+
+def verdict_id(event: Event) -> str:
+    """Return the identity of the verdict on an event."""
+    return derived_id("verdict", event.shop, event.source, event.id)
+
+
+def subject_for(event: Event) -> str:
+    """Return whom a verdict is about: account, card, device, else the first entity, else the event's own subject."""
+    entities = entities_of(event.data)
+    for name in ("account", "card", "device"):
+        if name in entities:
+            return subject_of(name, entities[name])
+    for name, key in entities.items():
+        return subject_of(name, key)
+    return event.subject
+
+
+class VerdictJob:
+    """One caller waiting for one verdict; exactly one of host and deadline decides what is served.
+
+    The host claims the answer before it writes the record, the waiter gives up when the deadline passes: whichever is
+    first holds, so the record says what the caller was told.
+    """
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+        self.future: Future[Verdict] = Future()
+        self.late = False
+        self._claimed = False
+        self._lock = threading.Lock()
+
+    def claim(self) -> bool:
+        """Host: take the right to answer; False where the waiter has given up (serve nothing, record ``late``)."""
+        with self._lock:
+            if not self.late:
+                self._claimed = True
+            return self._claimed
+
+    def give_up(self) -> bool:
+        """Waiter: the deadline has passed; True where the fall-back is to be served, False where the answer is on its way."""
+        with self._lock:
+            if self._claimed:
+                return False
+            self.late = True
+            return True
+
+
+def build(
+    event: Event, row: Row | None, *, mode: str, fallback: Decision, late: bool = False, degraded: str = ""
+) -> Verdict:
+    """Return the verdict on an event: as the fold computed it, and as it is served in this mode."""
+    computed = row.computed if row is not None else Decision.ALLOW
+    served = computed if mode == "live" else Decision.ALLOW
+    if late or degraded:
+        served = fallback
+    amount: Any = event.data.get("amount")
+    currency: Any = event.data.get("currency", "")
+    return Verdict(
+        id=verdict_id(event),
+        event_id=event.id,
+        event_source=event.source,
+        event_type=event.type,
+        shop=event.shop,
+        subject=subject_for(event),
+        time=event.time,
+        tau=event.tau,
+        computed=computed,
+        served=served,
+        score=row.score if row is not None else None,
+        reasons=row.reasons if row is not None else (),
+        expires=event.tau + row.ttl_s * SECOND if row is not None and computed is not Decision.ALLOW else 0,
+        late=late,
+        degraded=degraded,
+        model=row.model if row is not None else "",
+        features=row.features if row is not None else {},
+        amount=amount if isinstance(amount, int) and not isinstance(amount, bool) else None,
+        currency=currency if isinstance(currency, str) else "",
+    )
+
+
+def as_event(verdict: Verdict, *, corrected: bool = False) -> Event:
+    """Return the journal's event of a verdict; a correction (served after the claim was missed) has its own identity."""
+    return Event(
+        id=verdict.id + (".late" if corrected else ""),
+        source="tocsin",
+        type="tocsin.verdict",
+        time=verdict.tau,
+        subject=verdict.subject,
+        shop=verdict.shop,
+        data=msgspec.to_builtins(verdict),
+    )
