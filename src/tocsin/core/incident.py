@@ -70,6 +70,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     entities: dict[str, tuple[str, ...]] = {}
     signals: tuple[str, ...] = ()
     desks: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    """Kinds of all its signals, in order of arrival; ``kind`` is the one that explains the others."""
     score: float = 0.0
     loss_per_minute: int = 0
     loss: int = 0

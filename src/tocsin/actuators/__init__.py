@@ -1,0 +1,1 @@
+"""Doors out: actuators do and undo verbs in the world."""
