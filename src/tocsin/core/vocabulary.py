@@ -9,7 +9,7 @@ Field names that name an entity (``account``, ``card``, ``ip``, ...) are that en
 
 from __future__ import annotations
 
-from tocsin.core.events import Entity, EventType, Field, Kind, Privacy
+from tocsin.core.events import Entity, EventType, Field, Kind, Privacy, subject_of
 
 
 def _key(name: str, meaning: str, meaning_zh: str, *, required: bool = False) -> Field:
@@ -604,3 +604,16 @@ def entities_of(data: dict[str, object]) -> dict[str, str]:
         if isinstance(value, str) and value:
             found[name] = value
     return found
+
+
+PERSONAL = (Entity.ACCOUNT, Entity.DEVICE, Entity.CARD, Entity.ADDRESS, Entity.SESSION)
+"""Entities that name a person or their things: pseudonymised at the door; sealed values belong to the first one named."""
+
+
+def sealed_under(data: dict[str, object], source: str, id: str) -> str:
+    """Return the subject whose key seals an event's values: its account, else the next personal entity, else the event."""
+    for entity in PERSONAL:
+        value = data.get(entity.value)
+        if isinstance(value, str) and value:
+            return subject_of(entity, value)
+    return subject_of("event", f"{source}/{id}")
