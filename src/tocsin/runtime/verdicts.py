@@ -67,7 +67,7 @@ class VerdictJob:
             return self._claimed
 
     def give_up(self) -> bool:
-        """Waiter: the deadline has passed; True where the fall-back is to be served, False where the answer is on its way."""
+        """Waiter: the deadline has passed; True where the fall-back is served, False where the answer is on its way."""
         with self._lock:
             if self._claimed:
                 return False
@@ -109,7 +109,7 @@ def build(
 
 
 def as_event(verdict: Verdict, *, corrected: bool = False) -> Event:
-    """Return the journal's event of a verdict; a correction (served after the claim was missed) has its own identity."""
+    """Return the journal's event of a verdict; a correction (served after all too late) has its own identity."""
     return Event(
         id=verdict.id + (".late" if corrected else ""),
         source="tocsin",
