@@ -1,0 +1,94 @@
+"""Batches and feature tables: the stream as columns, in the shapes of ``core.desk``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tocsin.core.desk import Column
+
+if TYPE_CHECKING:
+    from tocsin.core.events import Event
+
+
+class PlainBatch:
+    """A slice of the stream held as events; columns are built on demand and kept (``core.desk.Batch``)."""
+
+    __slots__ = ("_columns", "_texts", "_types", "events", "n")
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.events = events
+        self.n = len(events)
+        self._columns: dict[str, Column] = {}
+        self._texts: dict[str, list[str | None]] = {}
+        self._types: np.ndarray | None = None
+
+    def column(self, name: str) -> Column:
+        """Return a field of data as float64 (booleans 0/1, missing NaN) with its present mask."""
+        column = self._columns.get(name)
+        if column is None:
+            raw = [event.data.get(name) for event in self.events]
+            present = np.fromiter((isinstance(value, (int, float)) for value in raw), bool, self.n)
+            values = np.array([float(v) if isinstance(v, (int, float)) else np.nan for v in raw], np.float64)
+            column = self._columns[name] = Column(values, present)
+        return column
+
+    def texts(self, name: str) -> Sequence[str | None]:
+        """Return a field of data as strings, None where it is missing or no string."""
+        texts = self._texts.get(name)
+        if texts is None:
+            raw = [event.data.get(name) for event in self.events]
+            texts = self._texts[name] = [value if isinstance(value, str) else None for value in raw]
+        return texts
+
+    def of_type(self, *names: str) -> np.ndarray:
+        """Return the bool mask [n] of the rows of these event types."""
+        if self._types is None:
+            self._types = np.array([event.type for event in self.events], dtype=object)
+        mask = np.zeros(self.n, bool)
+        for name in names:
+            mask |= self._types == name
+        return mask
+
+
+class FeatureTable:
+    """The features of one desk, row by row with a batch (``core.desk.Features``).
+
+    Parameters
+    ----------
+    n
+        Rows.
+    columns
+        Feature name -> float64 [n], NaN where the value is missing.
+    """
+
+    __slots__ = ("_columns", "n")
+
+    def __init__(self, n: int, columns: Mapping[str, np.ndarray]) -> None:
+        self.n = n
+        self._columns = columns
+
+    def __getitem__(self, name: str) -> Column:
+        """Return the feature of that declared name; KeyError where the desk declares none."""
+        values = self._columns[name]
+        return Column(values, ~np.isnan(values))
+
+    def matrix(self, names: Sequence[str]) -> np.ndarray:
+        """Return float64 [n, len(names)] with NaN where a value is missing."""
+        return np.column_stack([self._columns[name] for name in names]) if names else np.empty((self.n, 0))
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The declared names in their order."""
+        return tuple(self._columns)
+
+    def row(self, index: int) -> dict[str, float | None]:
+        """Return one row by name, None where a value is missing: what is journaled with a verdict."""
+        found = {name: float(values[index]) for name, values in self._columns.items()}
+        return {name: None if value != value else value for name, value in found.items()}  # noqa: PLR0124  (NaN)
+
+    def slice(self, start: int, stop: int) -> FeatureTable:
+        """Return the rows [start, stop) as views."""
+        return FeatureTable(stop - start, {name: values[start:stop] for name, values in self._columns.items()})

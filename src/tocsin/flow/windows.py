@@ -1,0 +1,241 @@
+"""Keyed sliding windows over a stream: every window of every desk, state kept once per fingerprint.
+
+What a window means is fixed in ``tocsin.core.desk``. Beyond it: a window with ``by="items.sku"`` is read by the
+event's own ``sku``, or, where it has none, over its items: the largest value of their keys (recency: the smallest).
+State is kept apart by shop, and for money by currency.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tocsin.core.desk import Aggregate, Ratio, Window
+from tocsin.core.events import Kind
+from tocsin.errors import Misconfigured
+from tocsin.flow.batch import FeatureTable
+from tocsin.flow.distinct import ExactDistinct, SketchDistinct
+from tocsin.flow.fields import field_of, scale_of
+from tocsin.flow.moments import Moments, grain_of
+from tocsin.flow.recency import Recency
+from tocsin.flow.store import HOPS, HOUR_S, MICROS, SHARDS, Store, View, reach, shard_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tocsin.core.events import Event
+
+FINEST = 64
+"""Windows share a log while the longest hop is at most this many times the shortest."""
+
+
+def check(window: Window) -> None:
+    """Raise Misconfigured where a declaration cannot be computed; the message says what to change."""
+    if window.span_s <= 0 or window.delay_s < 0:
+        raise Misconfigured(f"window {window.name}: span_s must be positive and delay_s not negative")
+    if window.span_s > HOUR_S and window.span_s * MICROS % HOPS:
+        raise Misconfigured(
+            f"window {window.name}: a span over 1 h must divide into {HOPS} hops; use a multiple of 3 s"
+        )
+    if not window.of:
+        raise Misconfigured(f"window {window.name}: 'of' names no event type")
+    needs = window.fold not in (Aggregate.COUNT, Aggregate.RECENCY)
+    if needs != bool(window.field):
+        raise Misconfigured(f"window {window.name}: {window.fold} {'needs a' if needs else 'takes no'} field")
+    if window.by.startswith("items.") and not window.each:
+        raise Misconfigured(f"window {window.name}: by={window.by!r} needs each=True")
+    if needs and window.fold is not Aggregate.DISTINCT:
+        field = field_of(window.of, window.field, item=window.each)
+        numeric = (Kind.INTEGER, Kind.NUMBER, Kind.MONEY, Kind.BOOLEAN, Kind.TIME)
+        if field is not None and field.kind not in numeric:
+            raise Misconfigured(f"window {window.name}: {window.field!r} is {field.kind}, not a number")
+
+
+class Windows:
+    """All windows of a fold.
+
+    Parameters
+    ----------
+    currency
+        What a money field counts in where the event names no currency.
+    """
+
+    def __init__(self, currency: str = "CNY") -> None:
+        self.currency = currency
+        self.slots: dict[tuple[Any, ...], int] = {}
+        self.windows: list[Window] = []
+        self.readers: list[set[str]] = []
+        self.warm: list[int] = []
+        """Per slot: the tau from which its value is known; before it the value is missing."""
+        self.stores: list[Store[Any]] = []
+        self.tau = 0
+        self.counters: Counter[str] = Counter()
+
+    def declare(self, windows: Iterable[Window | Ratio], reads: Iterable[str]) -> None:
+        """Add windows that events of the types ``reads`` read; those already known (same fingerprint) keep their state.
+
+        A window that is new while the stream is under way stays missing until it has seen all that it reaches back to.
+        """
+        fresh = []
+        for window in windows:
+            if isinstance(window, Ratio):
+                continue
+            slot = self.slots.get(window.fingerprint())
+            if slot is None:
+                check(window)
+                slot = self.slots[window.fingerprint()] = len(self.windows)
+                self.windows.append(window)
+                self.readers.append(set())
+                self.warm.append(self.tau + reach(window) if self.tau else 0)
+                fresh.append((slot, window))
+            self.readers[slot].update(reads)
+        self.stores.extend(stores_of(fresh))
+        for store in self.stores:
+            store.readers = set().union(*(self.readers[slot] for slot, _ in store.windows))
+
+    def step(self, events: Sequence[Event], masks: Mapping[str, Sequence[bool]] | None = None) -> list[np.ndarray]:
+        """Enter and read a batch in its order.
+
+        Parameters
+        ----------
+        events
+            Stamped, tau ascending.
+        masks
+            Filter text -> which rows pass it.
+
+        Returns
+        -------
+        list
+            Per slot float64 [n], NaN where the value is missing.
+        """
+        if not events:
+            return [np.empty(0) for _ in self.windows]
+        view = View(
+            [event.tau for event in events],
+            [event.type for event in events],
+            [event.shop for event in events],
+            [event.data for event in events],
+            self.currency,
+            len(self.windows),
+        )
+        view.masks.update(masks or {})
+        for store in self.stores:
+            store.step(view)
+        columns = [np.array(values, np.float64) for values in view.out]
+        self.tau = view.taus[-1]
+        if any(warm > view.taus[0] for warm in self.warm):
+            taus = np.array(view.taus, np.int64)
+            for column, warm in zip(columns, self.warm, strict=True):
+                column[taus < warm] = np.nan
+        return columns
+
+    def table(self, declared: Sequence[Window | Ratio], columns: Sequence[np.ndarray], n: int) -> FeatureTable:
+        """Return the features of one desk by its own names, ratios included."""
+        named: dict[str, np.ndarray] = {}
+        for window in declared:
+            if isinstance(window, Window):
+                named[window.name] = columns[self.slots[window.fingerprint()]]
+        for ratio in declared:
+            if isinstance(ratio, Ratio):
+                over, under = named[ratio.over], named[ratio.under]
+                values = np.full(n, np.nan)
+                np.divide(over, under, out=values, where=under != 0)
+                named[ratio.name] = values
+        return FeatureTable(n, {window.name: named[window.name] for window in declared})
+
+    def filters(self) -> set[tuple[str, tuple[str, ...], bool]]:
+        """Return (filter, event types, over items) of all declared windows."""
+        return {(window.where, window.of, window.each) for window in self.windows if window.where}
+
+    def digest(self) -> str:
+        """Return the hash of all state that can still matter: equal for equal histories, however they were folded."""
+        lines = sorted(
+            repr((sorted(str(window.fingerprint()) for _, window in store.windows), entry))
+            for store in self.stores
+            for entry in store.entries(self.tau)
+        )
+        return hashlib.blake2b("\n".join([str(self.tau), *lines]).encode(), digest_size=16).hexdigest()
+
+    def split(self, groups: Sequence[frozenset[int]]) -> list[Windows]:
+        """Return one part per group of shards (0..255): it reads and keeps only the keys of its shards."""
+        if sorted(shard for group in groups for shard in group) != list(range(SHARDS)):
+            raise Misconfigured("split: the groups must name every shard from 0 to 255 exactly once")
+        parts = []
+        for group in groups:
+            part = self._twin()
+            for own, store in zip(part.stores, self.stores, strict=True):
+                own.take(group, store)
+            parts.append(part)
+        return parts
+
+    @classmethod
+    def merge(cls, parts: Sequence[Windows]) -> Windows:
+        """Return the whole of which these are the parts, all folded up to the same event."""
+        whole = parts[0]._twin()
+        whole.tau = max(part.tau for part in parts)
+        for part in parts:
+            whole.counters.update(part.counters)
+            for own, store in zip(whole.stores, part.stores, strict=True):
+                own.take(store.shards or frozenset(range(SHARDS)), store)
+        for own in whole.stores:
+            own.shards = None if own.shards is None or len(own.shards) == SHARDS else own.shards
+        return whole
+
+    def _twin(self) -> Windows:
+        twin = Windows(self.currency)
+        for window, readers in zip(self.windows, self.readers, strict=True):
+            twin.declare([window], readers)
+        twin.stores = [own for store in self.stores for own in stores_of(store.windows)]
+        for own, store in zip(twin.stores, self.stores, strict=True):
+            own.readers, own.filter = set(store.readers), store.filter
+        twin.warm, twin.tau = list(self.warm), self.tau
+        return twin
+
+
+def stores_of(windows: Sequence[tuple[int, Window]]) -> list[Store[Any]]:
+    """Return the stores for windows: one log for all that differ only in aggregate, field, span and delay."""
+    stores: list[Store[Any]] = []
+    logs: dict[tuple[Any, ...], list[tuple[int, Window]]] = {}
+    for slot, window in windows:
+        shared = (window.by, window.of, window.where, window.each)
+        if window.fold is Aggregate.DISTINCT:
+            exact = window.span_s <= HOUR_S
+            stores.append(ExactDistinct([(slot, window)]) if exact else SketchDistinct([(slot, window)]))
+        elif window.fold is Aggregate.RECENCY:
+            apart = window.span_s if window.delay_s else 0
+            logs.setdefault(("recency", *shared, window.delay_s, apart), []).append((slot, window))
+        else:
+            field = field_of(window.of, window.field, item=window.each) if window.field else None
+            money = field is not None and field.kind is Kind.MONEY
+            logs.setdefault(("moments", *shared, money, window.span_s > HOUR_S), []).append((slot, window))
+    for shared, members in logs.items():
+        if shared[0] == "recency":
+            stores.append(Recency(members))
+        else:
+            stores.extend(_moments(members, shared[5]))
+    return stores
+
+
+def _moments(members: list[tuple[int, Window]], money: bool) -> list[Store[Any]]:
+    """Group windows whose hops are multiples of one grain, the finest hop among them."""
+    groups: list[tuple[int, list[tuple[int, Window]]]] = []
+    for slot, window in sorted(members, key=lambda member: grain_of(member[1])):
+        grain = grain_of(window)
+        for finest, group in groups:
+            if not grain % finest and grain <= FINEST * finest:
+                group.append((slot, window))
+                break
+        else:
+            groups.append((grain, [(slot, window)]))
+    stores: list[Store[Any]] = []
+    for finest, group in groups:
+        fields = {window.field: window for _, window in group if window.field}
+        scales = {name: scale_of(field_of(w.of, name, item=w.each)) for name, w in fields.items()}
+        stores.append(Moments(group, money, finest, scales))
+    return stores
+
+
+__all__ = ["Windows", "check", "shard_of", "stores_of"]
