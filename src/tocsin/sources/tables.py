@@ -1,0 +1,330 @@
+"""Tables: CSV, Parquet and plain JSON lines as rows, and with a mapping as event documents."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+from collections import Counter
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+import polars as pl
+
+from tocsin.core.events import derived_id
+from tocsin.errors import BadEvent, Misconfigured
+from tocsin.methods.parsing import is_missing, parse_number
+from tocsin.sources.columns import Converter, converters
+from tocsin.sources.text import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tocsin.sources.mapping import Mapping
+
+csv.field_size_limit(10_000_000)
+SAMPLE = 1000
+"""Rows that are looked at before a column's decimal mark and order of day and month are settled."""
+CHUNK = 50_000
+REFUSALS_KEPT = 100
+
+Row = tuple[int, "Sequence[Any]"]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """One line or row that was not taken: where, why, and the machine word; never what it held."""
+
+    line: int
+    reason: str
+    code: str = "malformed"
+    field: str = ""
+
+
+class Refusals:
+    """What a source did not take: all counted by code, the first ``REFUSALS_KEPT`` kept with line and reason."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.first: list[Refusal] = []
+
+    def add(self, line: int, reason: str, code: str = "malformed", field: str = "") -> None:
+        """Count one, and keep it while there is room."""
+        self.counts[code] += 1
+        if len(self.first) < REFUSALS_KEPT:
+            self.first.append(Refusal(line, reason, code, field))
+
+    @property
+    def total(self) -> int:
+        """How many lines were refused."""
+        return sum(self.counts.values())
+
+
+class Table:
+    """Rows with named columns; implements ``core.ports.Source`` once it has a mapping.
+
+    Parameters
+    ----------
+    name
+        Of the file, as shown to people; becomes the ``source`` of its events.
+    columns
+        Headers in order.
+    rows
+        Gives the rows from the first on: (line or row number from 1, one value per column); may be called once.
+    sample
+        The first rows, from which formats are settled.
+    """
+
+    kind = "table"
+
+    def __init__(
+        self,
+        name: str,
+        columns: Sequence[str],
+        rows: Callable[[], Iterator[Row]],
+        sample: Sequence[Row],
+        refusals: Refusals,
+        *,
+        mapping: Mapping | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.columns = list(columns)
+        self.mapping = mapping
+        self.refusals = refusals
+        self.notes = list(notes)
+        self.sample = list(sample)
+        self._rows = rows
+
+    def rows(self) -> Iterator[Row]:
+        """Yield (line number, values) of every row that has the right number of cells."""
+        return self._rows()
+
+    def texts(self, column: str) -> list[str]:
+        """Return the values of a column in the sample as texts."""
+        at = self.columns.index(column)
+        return [str(row[at]) for _, row in self.sample if row[at] is not None]
+
+    def frame(self) -> tuple[pl.DataFrame, list[int]]:
+        """Return all rows as a data frame (texts where the file holds texts) and the line number of each."""
+        lines: list[int] = []
+        chunks: list[pl.DataFrame] = []
+        iterator = self.rows()
+        while block := list(itertools.islice(iterator, CHUNK)):
+            lines.extend(line for line, _ in block)
+            data = {name: [row[at] for _, row in block] for at, name in enumerate(self.columns)}
+            chunks.append(pl.DataFrame({name: _series(name, values) for name, values in data.items()}))
+        if not chunks:
+            return pl.DataFrame({name: pl.Series(name, [], dtype=pl.String) for name in self.columns}), []
+        return pl.concat(chunks, how="vertical_relaxed"), lines
+
+    def read(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line, event document) in the order of the table; rows that cannot be one are counted as refused."""
+        if self.mapping is None:
+            raise Misconfigured(f"{self.name}: the columns fit no event; give --mapping FILE")
+        self.mapping.check(self.columns)
+        convert = _Documents(self, self.mapping)
+        for line, row in self.rows():
+            try:
+                document = convert(line, row)
+            except BadEvent as error:
+                self.refusals.add(line, error.reason, error.code, error.field)
+                continue
+            yield line, document
+
+
+class _Documents:
+    """Turns rows into event documents by the mapping; the converters are settled once, from the sample."""
+
+    def __init__(self, table: Table, mapping: Mapping) -> None:
+        self._mapping = mapping
+        self._source = f"file:{table.name}"
+        self._at = {name: position for position, name in enumerate(table.columns)}
+        self._converters: list[tuple[str, int, Converter]] = []
+        self._time: Converter
+        samples = {name: table.texts(name) for name in table.columns}
+        self._time, named, rest = converters(mapping, table.columns, samples)
+        for field, column, converter in (*named, *rest):
+            self._converters.append((field, self._at[column], converter))
+
+    def __call__(self, line: int, row: Sequence[Any]) -> dict[str, Any]:
+        mapping = self._mapping
+        time = self._time(row[self._at[mapping.time]])
+        if time is None:
+            raise BadEvent(f"column {mapping.time!r} holds no time", field="time", code="missing")
+        data: dict[str, Any] = {}
+        for field, at, convert in self._converters:
+            value = convert(row[at])
+            if value is not None:
+                data[field] = value
+        key = row[self._at[mapping.id]] if mapping.id else None
+        id = str(key) if key not in (None, "") else derived_id(self._source, line)
+        if "amount" in data or "price" in data or "value" in data:
+            data.setdefault("currency", mapping.currency)
+        return {
+            "specversion": "1.0",
+            "id": id,
+            "source": self._source,
+            "type": mapping.type,
+            "time": time,
+            "data": data,
+        }
+
+
+def _series(name: str, values: list[Any]) -> pl.Series:
+    """Return the values as one column: as they are where they are of one kind, else as texts."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {str} or not kinds:
+        return pl.Series(name, values, dtype=pl.String)
+    if kinds <= {bool}:
+        return pl.Series(name, values, dtype=pl.Boolean)
+    if kinds <= {int, float}:
+        return pl.Series(name, [None if value is None else float(value) for value in values], dtype=pl.Float64)
+    if kinds <= {datetime}:
+        return pl.Series(name, values)
+    return pl.Series(name, [None if value is None else str(value) for value in values], dtype=pl.String)
+
+
+def sniff_separator(lines: Sequence[str]) -> str:
+    """Return the one of comma, semicolon, tab and bar that splits these lines most evenly; comma where none does.
+
+    >>> sniff_separator(["a;b", "1,5;2"]), sniff_separator(["a|b", "1|2"]), sniff_separator(["x", "1"])
+    (';', '|', ',')
+    """
+    best, chosen = (0.0, 0), ","
+    for separator in ",;\t|":
+        try:
+            widths = Counter(len(row) for row in csv.reader(lines, delimiter=separator) if row)
+        except csv.Error:
+            continue
+        if not widths:
+            continue
+        width, share = widths.most_common(1)[0]
+        score = (share / widths.total(), width)
+        if width > 1 and score > best:
+            best, chosen = score, separator
+    return chosen
+
+
+def _headers(row: Sequence[str], name: str) -> tuple[list[str], bool]:
+    """Return (column names, whether the first row held them); Misconfigured on duplicated headers."""
+    cells = [cell.strip() for cell in row]
+    plain = [cell for cell in cells if cell]
+    if any(parse_number(cell) is not None for cell in plain) or (not plain and cells):
+        return [f"column_{number}" for number in range(1, len(cells) + 1)], False
+    named = [cell or f"column_{number}" for number, cell in enumerate(cells, 1)]
+    twice = [cell for cell, count in Counter(named).items() if count > 1]
+    if twice:
+        raise Misconfigured(
+            f"{name}: the header {twice[0]!r} stands over more than one column; rename one and try again"
+        )
+    return named, True
+
+
+def open_csv(name: str, stream: BinaryIO, encoding: str, head: str, *, mapping: Mapping | None = None) -> Table:
+    """Return the table of a CSV stream; Misconfigured where it has no rows or its headers repeat."""
+    lines = Lines(stream, encoding)
+    whole = head.splitlines(keepends=True)
+    separator = sniff_separator((whole[:-1] or whole)[:50])
+    reader = csv.reader(lines, delimiter=separator)
+    refusals = Refusals()
+    first = next((row for row in reader if any(cell.strip() for cell in row)), [])
+    columns, has_header = _headers(first, name)
+    notes = [f"{encoding.removesuffix('-sig')}, separator {'tab' if separator == chr(9) else separator}"]
+    if not has_header:
+        notes.append("the first row holds values, so the columns are named column_1, column_2, ...")
+
+    def cells(row: list[str]) -> list[str | None]:
+        return [None if is_missing(cell) else cell for cell in row]
+
+    def rest() -> Iterator[Row]:
+        if not has_header:
+            yield reader.line_num, cells(first)
+        while True:
+            before = reader.line_num + 1
+            try:
+                row = next(reader)
+            except StopIteration:
+                break
+            except csv.Error as error:
+                refusals.add(reader.line_num, f"the line is no CSV: {error}")
+                continue
+            if not row or (len(row) == 1 and not row[0].strip()):
+                continue
+            if len(row) != len(columns):
+                extra = all(not cell.strip() for cell in row[len(columns) :])
+                if len(row) < len(columns) or not extra:
+                    refusals.add(before, f"{len(row)} cells where the header has {len(columns)}")
+                    continue
+            yield before, cells(row[: len(columns)])
+        if lines.odd:
+            notes.append(f"{lines.odd} lines were in another encoding and were read as such")
+        if lines.broken:
+            notes.append(f"{lines.broken} lines held bytes that are no text; these were replaced")
+
+    return _table(name, columns, rest(), refusals, mapping, notes)
+
+
+def _table(
+    name: str,
+    columns: list[str],
+    rows: Iterator[Row],
+    refusals: Refusals,
+    mapping: Mapping | None,
+    notes: list[str],
+) -> Table:
+    sample = list(itertools.islice(rows, SAMPLE))
+    if not sample:
+        why = f" ({refusals.total} lines were refused: {refusals.first[0].reason})" if refusals.total else ""
+        raise Misconfigured(f"{name} has a header and no rows{why}: there is nothing to assess")
+    table = Table(name, columns, lambda: itertools.chain(sample, rows), sample, refusals, mapping=mapping)
+    table.notes = notes
+    return table
+
+
+def open_parquet(name: str, stream: BinaryIO, *, mapping: Mapping | None = None) -> Table:
+    """Return the table of a Parquet file; Misconfigured where it cannot be read or has no rows."""
+    content = stream.read()
+    stream.close()
+    try:
+        frame = pl.read_parquet(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise Misconfigured(f"{name}: this Parquet file cannot be read ({error})") from error
+    return table_of_frame(name, frame, mapping=mapping)
+
+
+def table_of_frame(name: str, frame: pl.DataFrame, *, mapping: Mapping | None = None) -> Table:
+    """Return the table of a data frame; rows are numbered from 1."""
+    return _table(name, frame.columns, _frame_rows(frame), Refusals(), mapping, ["data frame"])
+
+
+def _frame_rows(frame: pl.DataFrame) -> Iterator[Row]:
+    for number, row in enumerate(frame.iter_rows(), 1):
+        yield number, [None if isinstance(value, float) and math.isnan(value) else value for value in row]
+
+
+def open_records(name: str, lines: Iterator[tuple[int, Any]], refusals: Refusals, *, mapping: Mapping | None) -> Table:
+    """Return the table of plain JSON objects; its columns are the keys of the first ``SAMPLE`` ones, in order met."""
+    head = list(itertools.islice(lines, SAMPLE))
+    columns = list(dict.fromkeys(key for _, record in head for key in record))
+    known = set(columns)
+
+    def rows() -> Iterator[Row]:
+        for line, record in itertools.chain(head, lines):
+            if not known.issuperset(record):
+                refusals.add(line, "the record has keys that none of the first records has", "malformed")
+                continue
+            yield line, [_plain(record.get(column)) for column in columns]
+
+    return _table(name, columns, rows(), refusals, mapping, ["JSON lines"])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return None if is_missing(value) else value
+    if isinstance(value, dict | list):
+        return msgspec.json.encode(value).decode()
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    return value
