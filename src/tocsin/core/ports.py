@@ -33,12 +33,26 @@ class Journal(Protocol):
         ...
 
     def read(self, after_seq: int = 0) -> Iterator[Event]:
-        """Yield the events with seq > after_seq in order."""
+        """Yield the committed events with seq > after_seq in order."""
+        ...
+
+    def last(self) -> tuple[int, int]:
+        """Return (seq, tau) of the last committed event, (0, 0) where there is none."""
+        ...
+
+    def recover(self) -> None:
+        """After a refusal: void what was not committed and go on; Retryable where the disk still refuses. Harmless otherwise."""
         ...
 
     def close(self) -> None:
         """Commit and let go of the files."""
         ...
+
+
+class Page(list[T]):
+    """The records that one ``find`` returned; ``next`` is the cursor behind them, empty where there are no more."""
+
+    next: str = ""
 
 
 class Table(Protocol[T]):
@@ -52,6 +66,10 @@ class Table(Protocol[T]):
         """Insert or replace; Conflict where the record has a ``version`` and the stored one is not its predecessor's or its own."""
         ...
 
+    def put_many(self, records: Iterable[T]) -> None:
+        """Put them all, together or not at all."""
+        ...
+
     def find(
         self,
         where: Mapping[str, Any] | None = None,
@@ -60,8 +78,12 @@ class Table(Protocol[T]):
         limit: int = 100,
         after: str = "",
         search: str = "",
-    ) -> Sequence[T]:
-        """Return records with ``where`` (field -> value, or a list of values; ``field__gte``, ``field__lt``) in order (``-`` descending), from the cursor ``after`` on."""
+    ) -> Page[T]:
+        """Return records with ``where`` (field -> value, or a list of values; ``field__gte``, ``field__lt``) in order (``-`` descending), from the cursor ``after`` on.
+
+        Ties are ordered by id; a missing value is less than any other. ``search``: a part of one of the record's
+        texts, whatever the case. BadEvent names a field that cannot be asked, and a cursor of another list.
+        """
         ...
 
     def count(self, where: Mapping[str, Any] | None = None) -> int:

@@ -262,6 +262,8 @@ class EmbeddedHost:
     def _write(self, events: Sequence[Event]) -> bool:
         """Make keys and events durable; say why not."""
         try:
+            if self.refusing:
+                self.journal.recover()
             # A sealed value must never be on disk without the key that opens it.
             self._flush_keys()
             self.journal.append(events)

@@ -40,6 +40,8 @@ QUIET_TO_MONITOR = 3 * MINUTE
 QUIET_TO_RESOLVE = 15 * MINUTE
 LEVEL_SPAN = 5 * MINUTE
 """How far back the level of a series is read before an action."""
+LEAST_SPAN = 30 * SECOND
+"""An answer faster than this still needs some closed buckets to compare with."""
 AT_ONCE = 4
 """Calls that one actuator may have under way."""
 
@@ -373,7 +375,7 @@ class Responder:
     def _onset(self, action: Action) -> int:
         """Return since when the level before counts: the trouble's onset, for the quiet before it would hide the effect."""
         incident = self.book.incident(action.incident)
-        return max(incident.onset, action.done - LEVEL_SPAN)
+        return max(min(incident.onset, action.done - LEAST_SPAN), action.done - LEVEL_SPAN)
 
     def _take_back(self, action: Action, now: int, who: str, why: str) -> None:
         undoing = self.book.put(action, state=ActionState.UNDOING, by=who, error=why, attempts=0)

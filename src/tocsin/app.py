@@ -1,0 +1,262 @@
+"""The one wiring room: who is connected with whom. Plain arguments, no rule of any domain."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tocsin.actuators.shadow import ShadowActuator
+from tocsin.actuators.shop import ShopActuator
+from tocsin.actuators.webhook import WebhookActuator
+from tocsin.core.desk import Rule
+from tocsin.core.events import Event, derived_id, split_subject
+from tocsin.core.playbook import Automation, Playbook, playbook_from
+from tocsin.core.records import Limit, StoredPlaybook, StoredRule
+from tocsin.core.signal import Decision
+from tocsin.desks.catalogue import catalogue
+from tocsin.errors import Misconfigured, NotFound
+from tocsin.flow.cel import INCIDENT, compile_expression
+from tocsin.flow.fold import Fold
+from tocsin.ledger.journal import SegmentJournal
+from tocsin.ledger.memory import MemoryJournal, MemoryRecords
+from tocsin.ledger.models import ModelStore
+from tocsin.ledger.records import SqlRecords
+from tocsin.ledger.vault import KeyVault
+from tocsin.ledger.views import Views
+from tocsin.runtime.casebook import Casebook
+from tocsin.runtime.clock import DataClock, SystemClock
+from tocsin.runtime.embedded import EmbeddedHost, Receipt
+from tocsin.runtime.feed import Feed
+from tocsin.runtime.follower import Follower
+from tocsin.runtime.recovery import Replayed, replay
+from tocsin.runtime.responder import Responder
+from tocsin.sources.door import Door
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from tocsin.config import Settings
+    from tocsin.core.action import Action
+    from tocsin.core.desk import Desk
+    from tocsin.core.incident import Incident
+    from tocsin.core.ports import Actuator, Journal, Records
+    from tocsin.core.signal import Text
+
+KILL_FILE = "KILL"
+
+
+class KillSwitch:
+    """The kill switch is a file: it works without network or database, for ``touch`` as for the console."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._file = folder / KILL_FILE if folder is not None else None
+        self._memory = False
+
+    def on(self) -> bool:
+        """Return whether nothing may be done automatically or by approval."""
+        return self._memory if self._file is None else self._file.exists()
+
+    def set(self, on: bool, who: str, reason: str) -> None:
+        """Pull or release it."""
+        self._memory = on
+        if self._file is None:
+            return
+        if on:
+            self._file.write_text(f"{who}: {reason}\n", encoding="utf-8")
+        else:
+            self._file.unlink(missing_ok=True)
+
+
+class Tocsin:
+    """One running installation: everything that the server and the commands need, by name."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: SystemClock | DataClock,
+        desks: Sequence[Desk],
+        journal: Journal,
+        records: Records,
+        folder: Path | None,
+        demo: bool = False,
+        actuators: Sequence[Actuator] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.demo = demo
+        self.desks = tuple(desks)
+        self.journal = journal
+        self.records = records
+        self.live = Feed()
+        self.kill = KillSwitch(folder)
+        self.vault = KeyVault(records, folder)
+        self.models = ModelStore(folder, records)
+        self.views = Views(records)
+        self.door = Door(self.vault, default_shop=settings.shop, max_event_bytes=settings.max_event_bytes)
+        self.kinds: dict[str, Text] = {kind: text for desk in desks for kind, text in desk.kinds.items()}
+        self.fold = Fold(desks, rules=self.rules(), currency=settings.currency, load_model=self.models.read)
+        self.follower = Follower(records, self.live)
+        self.casebook = Casebook(records, ceiling=Automation(settings.automation), killed=self.kill.on)
+        self.casebook.campaign_factor = self.fold.budget_factor
+        self.shadow = ShadowActuator()
+        self.actuators = tuple(actuators) if actuators is not None else self._actuators()
+        self.responder = Responder(
+            self.casebook,
+            records,
+            kinds=self.kinds,
+            playbooks=self.playbooks,
+            conditions=holds,
+            actuators=self.actuators,
+            reveal=self._reveal,
+            levels=self._levels,
+            emit=self._emit,
+            feed=self.live,
+            now=clock.now,
+        )
+        self.host = EmbeddedHost(
+            journal=journal,
+            fold=self.fold,
+            views=self.views,
+            follower=self.follower,
+            feed=self.live,
+            clock=clock,
+            flush_keys=self.vault.flush,
+            downstream=self.responder,
+            queue_events=settings.queue_events,
+            batch_events=settings.batch_events,
+            fallback=Decision(settings.verdict_fallback),
+            verdict_mode=settings.verdict_mode,
+        )
+        self.replayed = Replayed()
+
+    def start(self, progress: Callable[[int], None] | None = None) -> None:
+        """Fold the journal again, write what a crash cut off, then begin to work."""
+        self.follower.start()
+        self.replayed = replay(self.host, signals_after=self.casebook.cursor("responder"), progress=progress)
+        self.responder.start()
+        self.host.start()
+
+    def stop(self) -> None:
+        """Finish what waits, in the order of the loop, then let go of the files."""
+        self.host.stop()
+        self.responder.stop()
+        self.follower.stop()
+        self.vault.flush()
+        self.journal.close()
+        self.records.close()
+
+    # What people may change; each takes effect at its place in the journal ----------------------------------------
+
+    def rules(self) -> list[Rule]:
+        """Return the rules that people have stored; a desk's own ones come with the desk."""
+        stored = self.records.table(StoredRule).find({}, order="id", limit=10_000)
+        return [msgspec.convert({**row.body, "mode": row.mode}, Rule) for row in stored]
+
+    def configure(self, type: str, data: dict[str, Any], who: str) -> Future[list[Receipt]]:
+        """Journal a change (``tocsin.rules``, ``.model``, ``.list``, ``.mode``) and let it take effect there."""
+        now = self.clock.now()
+        change = Event(
+            id=derived_id(type, now, secrets.token_hex(8)),
+            source="tocsin",
+            type=type,
+            time=now,
+            shop=self.settings.shop,
+            data={**data, "by": who},
+        )
+        return self.host.submit([change])
+
+    def apply_rules(self, who: str) -> Future[list[Receipt]]:
+        """Let the stored rules take effect."""
+        return self.configure("tocsin.rules", {"rules": msgspec.to_builtins(self.rules())}, who)
+
+    def playbooks(self) -> list[Playbook]:
+        """Return the playbooks: the desks' own, replaced by stored ones of the same name, and further stored ones."""
+        found = {playbook.name: playbook for desk in self.desks for playbook in desk.playbooks()}
+        for row in self.records.table(StoredPlaybook).find({}, order="id", limit=1000):
+            found[row.id] = playbook_from(row.body)
+        return list(found.values())
+
+    def automation(self, key: str) -> Automation:
+        """Return how far ``playbook:NAME`` or ``verb:NAME`` may go, as it is set."""
+        row = self.records.table(Limit).get(f"automation/{key}")
+        if row is not None:
+            return Automation(row.word)
+        return Automation.SUGGEST if key.startswith("playbook:") else Automation.AUTO
+
+    # Connections ------------------------------------------------------------------------------------------------
+
+    def _actuators(self) -> tuple[Actuator, ...]:
+        doors: list[Actuator] = []
+        if self.settings.demo_url:
+            doors.append(ShopActuator(self.settings.demo_url, self.settings.webhook_secret))
+        elif self.settings.webhook_url:
+            doors.append(WebhookActuator(self.settings.webhook_url, self.settings.webhook_secret))
+        return (*doors, self.shadow)
+
+    def _reveal(self, action: Action) -> Mapping[str, str]:
+        """Return the clear key of an action's target for the door out, where the vault still has it; audited."""
+        entity, key = split_subject(action.target)
+        try:
+            why = f"{action.verb} {action.id}"
+            return {"key": self.vault.reveal(action.shop, entity, key, who="responder", why=why)}
+        except NotFound:
+            return {}
+
+    def _levels(self, series: str, shop: str, start: int, end: int) -> list[float]:
+        name, _, key = series.partition("/")
+        points = self.views.series(name, key, start=start, end=end)
+        return [point["value"] for point in points if point["value"] is not None]
+
+    def _emit(self, events: list[Event]) -> None:
+        self.host.submit(events)
+
+
+def holds(condition: str, incident: Incident) -> bool:
+    """Return whether a CEL condition over ``incident`` holds; one that ends in an error does not."""
+    result = compile_expression(condition, INCIDENT).one({"incident": msgspec.to_builtins(incident)})
+    return result.error is None and result.value is True
+
+
+def build(
+    settings: Settings,
+    *,
+    clock: SystemClock | DataClock | None = None,
+    memory: bool = False,
+    demo: bool = False,
+    desks: Sequence[Desk] | None = None,
+    actuators: Sequence[Actuator] | None = None,
+) -> Tocsin:
+    """Return an installation over ``settings.data_dir``, or in memory; Misconfigured where the folder is unusable."""
+    clock = clock or SystemClock()
+    desks = catalogue() if desks is None else desks
+    if memory:
+        return Tocsin(
+            settings,
+            clock=clock,
+            desks=desks,
+            journal=MemoryJournal(),
+            records=MemoryRecords(),
+            folder=None,
+            demo=demo,
+            actuators=actuators,
+        )
+    folder = settings.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Misconfigured(f"the data folder {folder} cannot be made: {error.strerror}; choose another") from error
+    return Tocsin(
+        settings,
+        clock=clock,
+        desks=desks,
+        journal=SegmentJournal(folder / "journal", segment_bytes=settings.segment_bytes),
+        records=SqlRecords(f"sqlite:///{folder / 'records.sqlite'}"),
+        folder=folder,
+        demo=demo,
+        actuators=actuators,
+    )
