@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
     from tocsin.core.action import Action, Receipt
     from tocsin.core.events import Event
 
@@ -29,7 +30,11 @@ class Journal(Protocol):
         ...
 
     def commit(self) -> None:
-        """Make all that was appended durable (fdatasync); Retryable when the disk refuses: nothing since the last commit counts then."""
+        """Make all that was appended durable (fdatasync).
+
+        Retryable when the disk refuses: nothing since the last commit counts then, and nothing is taken until
+        ``recover``.
+        """
         ...
 
     def read(self, after_seq: int = 0) -> Iterator[Event]:
@@ -41,7 +46,10 @@ class Journal(Protocol):
         ...
 
     def recover(self) -> None:
-        """After a refusal: void what was not committed and go on; Retryable where the disk still refuses. Harmless otherwise."""
+        """After a refusal: void what was not committed and go on; harmless otherwise.
+
+        Retryable where the disk still refuses.
+        """
         ...
 
     def close(self) -> None:
@@ -63,7 +71,10 @@ class Table(Protocol[T]):
         ...
 
     def put(self, record: T) -> None:
-        """Insert or replace; Conflict where the record has a ``version`` and the stored one is not its predecessor's or its own."""
+        """Insert or replace.
+
+        Conflict where the record has a ``version`` and the stored one is not its predecessor's or its own.
+        """
         ...
 
     def put_many(self, records: Iterable[T]) -> None:
@@ -79,8 +90,9 @@ class Table(Protocol[T]):
         after: str = "",
         search: str = "",
     ) -> Page[T]:
-        """Return records with ``where`` (field -> value, or a list of values; ``field__gte``, ``field__lt``) in order (``-`` descending), from the cursor ``after`` on.
+        """Return records with ``where`` (field -> value, or a list of values; ``field__gte``, ``field__lt``).
 
+        They come in order (``-`` descending), from the cursor ``after`` on.
         Ties are ordered by id; a missing value is less than any other. ``search``: a part of one of the record's
         texts, whatever the case. BadEvent names a field that cannot be asked, and a cursor of another list.
         """
@@ -104,6 +116,10 @@ class Records(Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Everything put inside is stored together or not at all; may be nested (the outermost counts)."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Leave no overwritten or deleted record in any log of the store."""
         ...
 
     def close(self) -> None:

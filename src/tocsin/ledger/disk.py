@@ -1,0 +1,58 @@
+"""The few file operations that decide whether something is on disk, in one place that can be handed in."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Disk:
+    """The real disk. A subclass that raises OSError is how a full or failing one is tried out."""
+
+    def open(self, path: Path, flags: int) -> int:
+        """Open a file for this user alone."""
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+    def write(self, file: int, data: memoryview) -> int:
+        """Write what fits; return how much."""
+        return os.write(file, data)
+
+    def fdatasync(self, file: int) -> None:
+        """Return once the file's bytes and length are on the medium."""
+        os.fdatasync(file)
+
+    def truncate(self, file: int, size: int) -> None:
+        """Cut the file off."""
+        os.ftruncate(file, size)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make created, renamed and removed names durable."""
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def write_all(self, file: int, data: bytes) -> None:
+        """Write everything, however many calls it takes."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self.write(file, rest) :]
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Put a whole file in place: afterwards, and after a crash, there is the old one or the new one, durable."""
+        new = path.with_name(path.name + ".new")
+        file = self.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            self.write_all(file, data)
+            self.fdatasync(file)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(file)
+        new.replace(path)
+        self.sync_folder(path.parent)
