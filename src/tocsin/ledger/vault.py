@@ -128,7 +128,7 @@ class KeyVault:
         return {name: _sealed(cipher, id, name, value) for name, value in values.items()}
 
     def open(self, shop: str, subject: str, sealed: Mapping[str, str], *, who: str, why: str) -> dict[str, str]:
-        """Return the clear values, audited; NotFound after the subject was forgotten, Misconfigured for others' values."""
+        """Return the clear values, audited; NotFound for a forgotten subject, Misconfigured for values of another."""
         id = _row_id(shop, subject)
         with self._guard:
             fresh = self._new_keys.get(id)
