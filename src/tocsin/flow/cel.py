@@ -1,0 +1,153 @@
+"""CEL, typed: rules, filters and conditions, checked when they are saved and computed on rows or on one event.
+
+The subset: literals (int, double, string, bool, null, lists), arithmetic, comparison, ``&&`` ``||`` ``!`` ``?:``,
+``in``, ``has()``, ``size()``, ``startsWith endsWith contains matches`` (RE2), ``int() double() string()``, fields, indexes,
+``in_list(name, value)`` and ``in_cidr(list_name, ip)``. int and double do not mix in arithmetic; overflow and integer
+division by zero are errors, and so is an operator on a missing value.
+
+Reference: the CEL specification (github.com/google/cel-spec), doc/langdef.md.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from tocsin.flow import cel_rows, cel_scalar
+from tocsin.flow.cel_scalar import CAUSES, CelFault, Env
+from tocsin.flow.cel_syntax import CelError, parse
+from tocsin.flow.cel_types import FILTER, INCIDENT, RULE, Checker, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tocsin.core.desk import Batch, Features
+    from tocsin.flow.lists import Lists
+
+__all__ = ["FILTER", "INCIDENT", "RULE", "CelError", "Program", "Result", "Scope", "compile_expression"]
+FEW = 12
+"""Below this many rows single evaluation is faster than columns."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What an expression came to: its value, or None and the cause of the error."""
+
+    value: Any
+    error: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether it fired: true, and no error."""
+        return self.value is True
+
+
+class Program:
+    """A compiled expression. ``type`` is its CEL type; ``text`` what it was compiled from."""
+
+    def __init__(self, text: str, scope: Scope) -> None:
+        tree = parse(text)
+        self.text = text
+        self.type = Checker(text, scope).check(tree)
+        self._single = cel_scalar.build(tree)
+        self._columns: cel_rows.Step | None
+        try:
+            self._columns = cel_rows.build(tree)
+        except cel_rows.NotColumns:
+            self._columns = None
+
+    def one(self, env: Mapping[str, Any], lists: Lists | None = None, tau: int = 0) -> Result:
+        """Return the value for one environment: root name -> mapping (``score`` -> float)."""
+        try:
+            return Result(self._single(Env(env, lists, tau)))
+        except CelFault as fault:
+            return Result(None, fault.cause)
+
+    def values(
+        self,
+        batch: Batch,
+        features: Features | None = None,
+        scores: np.ndarray | None = None,
+        lists: Lists | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return (values [n], cause codes int8 [n]) for all rows; a value counts where the code is 0."""
+        if self._columns is not None and batch.n >= FEW:
+            return self._columns(cel_rows.Rows(batch, features, scores, lists))
+        values = np.empty(batch.n, object)
+        codes = np.zeros(batch.n, np.int8)
+        for row, event in enumerate(batch.events):
+            roots = {"event": _EventFields(event), "data": event.data, "features": _FeatureRow(features, row)}
+            score = None if scores is None else float(scores[row])
+            try:
+                values[row] = self._single(Env({**roots, "score": score}, lists, event.tau))
+            except CelFault as fault:
+                codes[row] = cel_rows.CODE[fault.cause]
+        return values, codes
+
+    def rows(
+        self,
+        batch: Batch,
+        features: Features | None = None,
+        scores: np.ndarray | None = None,
+        lists: Lists | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return (fires bool [n], causes object [n] with "" where there is no error, or None where no row failed)."""
+        values, codes = self.values(batch, features, scores, lists)
+        if values.dtype == object:
+            wrong = np.fromiter((value.__class__ is not bool for value in values), bool, batch.n) & (codes == 0)
+            codes[wrong] = cel_rows.CODE["overload"]
+            values = np.fromiter((value is True for value in values), bool, batch.n)
+        if not codes.any():
+            return values, None
+        return values & (codes == 0), np.array(CAUSES, object)[codes]
+
+
+class _EventFields:
+    """An event as a mapping of the fields that expressions read."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self, event: Any) -> None:
+        self._event = event
+
+    def get(self, name: str) -> Any:
+        return getattr(self._event, name)
+
+
+class _FeatureRow:
+    """One row of the features as a mapping."""
+
+    __slots__ = ("_features", "_row")
+
+    def __init__(self, features: Features | None, row: int) -> None:
+        self._features, self._row = features, row
+
+    def get(self, name: str) -> float | None:
+        if self._features is None:
+            return None
+        try:
+            column = self._features[name]
+        except KeyError:
+            return None
+        return float(column.values[self._row]) if column.present[self._row] else None
+
+
+@lru_cache(maxsize=4096)
+def compile_expression(text: str, scope: Scope, *, result: str = "bool") -> Program:
+    """Return the program of an expression that comes to ``result`` ("" for any type).
+
+    Raises CelError, whose message shows the line and points at the column.
+
+    >>> bool(compile_expression("data.amount > 5000 && !has(data.card)", RULE).one({"data": {"amount": 9900}}))
+    True
+    >>> compile_expression("data.amuont > 1", RULE)
+    Traceback (most recent call last):
+    tocsin.flow.cel_syntax.CelError: line 1, column 6: the vocabulary has no field 'amuont'; did you mean 'amount'?
+      data.amuont > 1
+           ^
+    """
+    program = Program(text, scope)
+    if result and program.type not in (result, "dyn"):
+        raise CelError(f"the expression must be {result}, it is {program.type}", text, 0)
+    return program
