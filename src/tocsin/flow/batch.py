@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class PlainBatch:
     """A slice of the stream held as events; columns are built on demand and kept (``core.desk.Batch``)."""
 
-    __slots__ = ("_columns", "_texts", "_types", "events", "n")
+    __slots__ = ("_columns", "_texts", "_types", "events", "kept", "n")
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
@@ -25,6 +25,8 @@ class PlainBatch:
         self._columns: dict[str, Column] = {}
         self._texts: dict[str, list[str | None]] = {}
         self._types: np.ndarray | None = None
+        self.kept: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        """Typed fields that expressions have read (``cel_rows``)."""
 
     def column(self, name: str) -> Column:
         """Return a field of data as float64 (booleans 0/1, missing NaN) with its present mask."""

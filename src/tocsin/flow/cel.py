@@ -1,8 +1,8 @@
 """CEL, typed: rules, filters and conditions, checked when they are saved and computed on rows or on one event.
 
 The subset: literals (int, double, string, bool, null, lists), arithmetic, comparison, ``&&`` ``||`` ``!`` ``?:``,
-``in``, ``has()``, ``size()``, ``startsWith endsWith contains matches`` (RE2), ``int() double() string()``, fields, indexes,
-``in_list(name, value)`` and ``in_cidr(list_name, ip)``. int and double do not mix in arithmetic; overflow and integer
+``in``, ``has()``, ``size()``, ``startsWith endsWith contains matches`` (RE2), ``int() double() string()``, fields,
+indexes, ``in_list(name, value)`` and ``in_cidr(list_name, ip)``. int and double do not mix in arithmetic; overflow and integer
 division by zero are errors, and so is an operator on a missing value.
 
 Reference: the CEL specification (github.com/google/cel-spec), doc/langdef.md.

@@ -235,9 +235,7 @@ def _in(node: Node) -> Step:
         raise NotColumns("list")
     left, parts = build(value), [build(part) for part in owner.args]
     mixed = [part.type != value.type for part in owner.args]
-    if any(
-        wrong and {part.type, value.type} != {"int", "double"} for part, wrong in zip(owner.args, mixed, strict=True)
-    ):
+    if any(part.type != value.type and {part.type, value.type} != {"int", "double"} for part in owner.args):
         raise NotColumns("list")
 
     def step(rows: Rows) -> Part:
@@ -255,8 +253,8 @@ def _in(node: Node) -> Step:
 def _doubles(op: str, left: Values, right: Values) -> Values:
     with np.errstate(all="ignore"):
         if op == "/":
-            return left / right
-        return left + right if op == "+" else left - right if op == "-" else left * right
+            return np.asarray(left / right)
+        return np.asarray(left + right if op == "+" else left - right if op == "-" else left * right)
 
 
 def _integers(op: str, left: Values, right: Values) -> Part:

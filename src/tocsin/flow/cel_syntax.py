@@ -1,4 +1,4 @@
-"""The syntax of the CEL subset: text to tree. Grammar: the CEL specification, langdef.md, without macros and messages."""
+"""The syntax of the CEL subset, text to tree: the grammar of the CEL specification without macros and messages."""
 
 from __future__ import annotations
 

@@ -231,9 +231,7 @@ class Checker:
         listed = left.startswith("list") and right.startswith("list")
         if left != right and not listed:
             if left in NUMERIC and right in NUMERIC:
-                raise self._fail(
-                    node, f"{failure.reason}; int and double do not mix: convert one with int() or double()"
-                )
+                raise self._fail(node, f"{failure.reason}; int and double do not mix, use int() or double()")
             raise failure
         allowed = {"+": (*NUMERIC, "string"), "%": ("int",)}.get(op, NUMERIC)
         if left not in allowed and not (op == "+" and listed):

@@ -108,7 +108,7 @@ class ExactDistinct(Store[ExactCell]):
 
 
 class SketchCell:
-    """Hashes by the last hop that saw them (``hops``), the same in ascending order, and hops that wait for the delay."""
+    """Hashes by the last hop that saw them (``hops``), the same in ascending ``order``, and hops that still wait."""
 
     __slots__ = ("hops", "newest", "order", "waiting")
 

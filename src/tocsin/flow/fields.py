@@ -47,10 +47,8 @@ def fixed_point(value: Any, scale: int) -> int | None:
     >>> fixed_point(1.25, 6), fixed_point(True, 0), fixed_point("x", 0)
     (1250000, 1, None)
     """
-    if value.__class__ is int:
-        return value * 10**scale if scale else value  # type: ignore[no-any-return]
-    if isinstance(value, bool):
-        return int(value) * 10**scale
+    if isinstance(value, int):
+        return int(value) * int(10**scale)
     if isinstance(value, float) and math.isfinite(value):
-        return round(value * 10**scale)
+        return round(value * float(10**scale))
     return None

@@ -198,7 +198,7 @@ class Windows:
 def stores_of(windows: Sequence[tuple[int, Window]]) -> list[Store[Any]]:
     """Return the stores for windows: one log for all that differ only in aggregate, field, span and delay."""
     stores: list[Store[Any]] = []
-    logs: dict[tuple[Any, ...], list[tuple[int, Window]]] = {}
+    logs: dict[Any, list[tuple[int, Window]]] = {}
     for slot, window in windows:
         shared = (window.by, window.of, window.where, window.each)
         if window.fold is Aggregate.DISTINCT:
