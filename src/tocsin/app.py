@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,7 +29,7 @@ from tocsin.ledger.vault import KeyVault
 from tocsin.ledger.views import Views
 from tocsin.runtime.casebook import Casebook
 from tocsin.runtime.clock import DataClock, SystemClock
-from tocsin.runtime.embedded import EmbeddedHost, Receipt
+from tocsin.runtime.embedded import EmbeddedHost
 from tocsin.runtime.feed import Feed
 from tocsin.runtime.follower import Follower
 from tocsin.runtime.recovery import Replayed, replay
@@ -37,7 +39,6 @@ from tocsin.sources.door import Door
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
-    from pathlib import Path
 
     from tocsin.config import Settings
     from tocsin.core.action import Action
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tocsin.core.incident import Incident
     from tocsin.core.ports import Actuator, Journal, Records
     from tocsin.core.signal import Text
+    from tocsin.runtime.lanes import Receipt
 
 KILL_FILE = "KILL"
 
@@ -52,19 +54,19 @@ KILL_FILE = "KILL"
 class KillSwitch:
     """The kill switch is a file: it works without network or database, for ``touch`` as for the console."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._file = folder / KILL_FILE if folder is not None else None
-        self._memory = False
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / KILL_FILE
 
     def on(self) -> bool:
-        """Return whether nothing may be done automatically or by approval."""
-        return self._memory if self._file is None else self._file.exists()
+        """Return whether nothing may be done, neither automatically nor by approval."""
+        return self._file.exists()
+
+    def reason(self) -> str:
+        """Return who pulled it and why, as far as the file says."""
+        return self._file.read_text(encoding="utf-8").strip() if self._file.exists() else ""
 
     def set(self, on: bool, who: str, reason: str) -> None:
         """Pull or release it."""
-        self._memory = on
-        if self._file is None:
-            return
         if on:
             self._file.write_text(f"{who}: {reason}\n", encoding="utf-8")
         else:
@@ -82,7 +84,7 @@ class Tocsin:
         desks: Sequence[Desk],
         journal: Journal,
         records: Records,
-        folder: Path | None,
+        folder: Path,
         demo: bool = False,
         actuators: Sequence[Actuator] | None = None,
     ) -> None:
@@ -96,7 +98,7 @@ class Tocsin:
         self.kill = KillSwitch(folder)
         self.vault = KeyVault(records, folder)
         self.models = ModelStore(folder, records)
-        self.views = Views(records)
+        self.views = Views(records, currency=settings.currency)
         self.door = Door(self.vault, default_shop=settings.shop, max_event_bytes=settings.max_event_bytes)
         self.kinds: dict[str, Text] = {kind: text for desk in desks for kind, text in desk.kinds.items()}
         self.fold = Fold(desks, rules=self.rules(), currency=settings.currency, load_model=self.models.read)
@@ -133,6 +135,7 @@ class Tocsin:
             verdict_mode=settings.verdict_mode,
         )
         self.replayed = Replayed()
+        self.at_end: list[Callable[[], None]] = []
 
     def start(self, progress: Callable[[int], None] | None = None) -> None:
         """Fold the journal again, write what a crash cut off, then begin to work."""
@@ -149,6 +152,8 @@ class Tocsin:
         self.vault.flush()
         self.journal.close()
         self.records.close()
+        for leave in self.at_end:
+            leave()
 
     # What people may change; each takes effect at its place in the journal ----------------------------------------
 
@@ -213,7 +218,7 @@ class Tocsin:
         return [point["value"] for point in points if point["value"] is not None]
 
     def _emit(self, events: list[Event]) -> None:
-        self.host.submit(events)
+        self.host.note(events)
 
 
 def holds(condition: str, incident: Incident) -> bool:
@@ -235,16 +240,19 @@ def build(
     clock = clock or SystemClock()
     desks = catalogue() if desks is None else desks
     if memory:
-        return Tocsin(
+        scratch = tempfile.TemporaryDirectory(prefix="tocsin-")
+        tocsin = Tocsin(
             settings,
             clock=clock,
             desks=desks,
             journal=MemoryJournal(),
             records=MemoryRecords(),
-            folder=None,
+            folder=Path(scratch.name),
             demo=demo,
             actuators=actuators,
         )
+        tocsin.at_end.append(scratch.cleanup)
+        return tocsin
     folder = settings.folder
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

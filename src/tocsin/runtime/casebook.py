@@ -138,10 +138,13 @@ class Casebook:
         ruled = self.put(action, **decided)
         self._records.table(Ruling).put(ruling)
         self._tell("tocsin.ruling", ruling.id, 0, action.shop, now, action.target, msgspec.to_builtins(ruling))
-        self.moment(
-            ruled.incident, now, "ruling", ruled.id, ruling.by,
-            {"answer": ruling.answer.value, "verb": ruled.verb, "target": ruled.target, "codes": [r.code for r in ruling.reasons]},
-        )  # fmt: skip
+        detail = {
+            "answer": ruling.answer.value,
+            "verb": ruled.verb,
+            "target": ruled.target,
+            "codes": [reason.code for reason in ruling.reasons],
+        }
+        self.moment(ruled.incident, now, "ruling", ruled.id, ruling.by, detail)
         return ruled, ruling
 
     def put(self, action: Action, **changes: Any) -> Action:
@@ -156,7 +159,8 @@ class Casebook:
         else:
             self.actions.pop(changed.id, None)
         brief = {"action": changed.id, "state": changed.state.value, "verb": changed.verb, "target": changed.target}
-        self._tell("tocsin.action", changed.id, changed.version, changed.shop, max(changed.ended, changed.done, changed.decided, changed.created), changed.target, brief)  # fmt: skip
+        moment = max(changed.ended, changed.done, changed.decided, changed.created)
+        self._tell("tocsin.action", changed.id, changed.version, changed.shop, moment, changed.target, brief)
         return changed
 
     def end(self, action: Action, what: str, now: int, **changes: Any) -> Action:

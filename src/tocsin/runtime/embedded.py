@@ -1,20 +1,21 @@
-"""EmbeddedHost: the fold on one machine, in one thread. Stamp, make durable, acknowledge, fold, record, answer.
+"""EmbeddedHost: the fold on one machine, in one thread. Stamp, fold, make durable, acknowledge, answer.
 
 One cycle takes what waits (callers who wait for a verdict first, at most 256 other events beside them):
 
-1. stamp (seq, tau), set duplicates aside;
-2. keys, then events to disk; only then acknowledge;
-3. fold; derived events (signals, verdicts) to disk; only then answer.
+* where a caller waits: stamp, fold, write events and what was derived from them, one ``fdatasync``, then acknowledge
+  and answer: nothing leaves the house before it is on disk;
+* otherwise: stamp, write, ``fdatasync``, acknowledge, fold; what was derived becomes durable with the next cycle, or
+  at once when nothing waits. A crash in between loses nothing: it is derived again, under the same identities.
 
-What a cycle derived and could not write is derived again by the replay at the next start: its identities depend on
-the journal alone.
+Where the disk refuses, what was folded already is kept and written first when the disk is back; nothing new is
+accepted until then, and callers who wait get the configured fall-back.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from concurrent.futures import Future
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -23,11 +24,13 @@ from tocsin.core.events import Event
 from tocsin.core.signal import Decision, Signal, Verdict
 from tocsin.errors import Retryable
 from tocsin.runtime import verdicts as serving
+from tocsin.runtime.lanes import Lanes, Receipt, Request
 from tocsin.runtime.stamping import Stamper
 from tocsin.runtime.verdicts import VERDICT_TYPES, VerdictJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from tocsin.core.ports import Journal
     from tocsin.flow.fold import Fold, Folded
@@ -36,18 +39,9 @@ if TYPE_CHECKING:
     from tocsin.runtime.feed import Feed
     from tocsin.runtime.follower import Follower
 
-BESIDE_A_CALLER = 256
-"""At most so many other events share a cycle with a caller who waits."""
 IDLE_S = 0.2
 DERIVED = frozenset({"tocsin.signal", "tocsin.verdict", "tocsin.ruling", "tocsin.action", "tocsin.incident"})
 """Internal types that the fold itself or the responder made: journaled for people and learning, not folded again."""
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """What became of one event at the intake."""
-
-    seq: int
-    duplicate: bool = False
 
 
 class Downstream(Protocol):
@@ -101,53 +95,41 @@ class EmbeddedHost:
         self._clock = clock
         self._flush_keys = flush_keys
         self._downstream = downstream
-        self._queue_events = queue_events
-        self._batch_events = batch_events
-        self._urgent: deque[VerdictJob] = deque()
-        self._bulk: deque[tuple[list[Event], Future[list[Receipt]]]] = deque()
-        self._barriers: deque[Future[None]] = deque()
-        self._waiting = 0
-        self._stopping = False
+        self._unwritten: list[Event] = []
+        self._unpublished: list[Callable[[], None]] = []
+        self._lanes = Lanes(most_events=queue_events, batch_events=batch_events)
         self._started = False
-        self._ready = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="host", daemon=True)
 
     # Doors ------------------------------------------------------------------------------------------------------
 
     def submit(self, events: list[Event]) -> Future[list[Receipt]]:
         """Accept events: the future is done when they are on disk. Retryable at once when the queue is full."""
-        future: Future[list[Receipt]] = Future()
-        with self._ready:
-            if self.stopped:
-                raise Retryable("the host has stopped; see the log, then start it again", after_s=30.0)
-            if self._waiting and self._waiting + len(events) > self._queue_events:
-                self.counters["shed"] += len(events)
-                raise Retryable("the intake is full; nothing of this request was accepted", after_s=1.0)
-            self._bulk.append((events, future))
-            self._waiting += len(events)
-            self._ready.notify()
-        return future
+        if self.stopped:
+            raise Retryable("the host has stopped; see the log, then start it again", after_s=30.0)
+        if events:
+            self._clock.observe(max(event.time for event in events))
+        return self._lanes.submit(events)
+
+    def note(self, events: Sequence[Event]) -> None:
+        """Take the house's own events (rulings, actions, outcomes): never refused, written when the disk takes them."""
+        self._lanes.note(events)
 
     def verdict(self, event: Event) -> VerdictJob:
         """Ask for a verdict on one event; wait on the job's future, or ``give_up`` when the deadline passes."""
         job = VerdictJob(event)
-        with self._ready:
-            self._urgent.append(job)
-            self._ready.notify()
+        self._clock.observe(event.time)
+        self._lanes.ask(job)
         return job
 
     def settle(self) -> Future[None]:
         """Return a future that is done when all that was submitted before is folded and answered by the responder."""
-        future: Future[None] = Future()
-        with self._ready:
-            self._barriers.append(future)
-            self._ready.notify()
-        return future
+        return self._lanes.barrier()
 
     @property
     def queued(self) -> int:
         """Events accepted into the queue, not yet folded."""
-        return self._waiting
+        return self._lanes.waiting
 
     @property
     def stopped(self) -> bool:
@@ -161,9 +143,7 @@ class EmbeddedHost:
 
     def stop(self) -> None:
         """Finish what waits, then end."""
-        with self._ready:
-            self._stopping = True
-            self._ready.notify()
+        self._lanes.close()
         if self._started:
             self._thread.join()
 
@@ -171,46 +151,21 @@ class EmbeddedHost:
 
     def _run(self) -> None:
         try:
-            self._loop()
+            while not self._lanes.closed:
+                work = self._lanes.take(IDLE_S)
+                if work.urgent or work.bulk or work.notes or self._unwritten:
+                    self._cycle(work.urgent, work.bulk, work.notes)
+                elif not work:
+                    self._tick()
+                for barrier in work.barriers:
+                    self._downstream.barrier().add_done_callback(partial(_release, barrier))
         finally:
             # By order nothing waits any more. By a fault everyone who waits must hear of it: nobody hangs.
-            for _, future in self._bulk:
-                future.set_exception(Retryable("the host has stopped", after_s=30.0))
-            self._refuse([], list(self._urgent))
-
-    def _loop(self) -> None:
-        while True:
-            with self._ready:
-                if not (self._urgent or self._bulk or self._barriers or self._stopping):
-                    self._ready.wait(IDLE_S)
-                urgent, bulk, barriers = self._take()
-                if self._stopping and not (urgent or bulk or barriers):
-                    return
-            if urgent or bulk:
-                self._cycle(urgent, bulk)
-            elif not barriers:
-                self._tick()
-            for barrier in barriers:
-                self._downstream.barrier().add_done_callback(lambda _, done=barrier: done.set_result(None))  # type: ignore[misc]
-
-    def _take(self) -> tuple[list[VerdictJob], list[tuple[list[Event], Future[list[Receipt]]]], list[Future[None]]]:
-        urgent = list(self._urgent)
-        self._urgent.clear()
-        limit = BESIDE_A_CALLER if urgent else self._batch_events
-        bulk: list[tuple[list[Event], Future[list[Receipt]]]] = []
-        taken = 0
-        # A request is never split: at least one is taken, so a large one cannot starve.
-        while self._bulk and (not bulk or taken + len(self._bulk[0][0]) <= limit):
-            if urgent and len(self._bulk[0][0]) > BESIDE_A_CALLER:
-                break
-            bulk.append(self._bulk.popleft())
-            taken += len(bulk[-1][0])
-        self._waiting -= taken
-        barriers: list[Future[None]] = []
-        if not self._bulk and not self._urgent:
-            barriers = list(self._barriers)
-            self._barriers.clear()
-        return urgent, bulk, barriers
+            self.refusing = self.refusing or "the host has stopped"
+            left = self._lanes.drain()
+            self._refuse(left.bulk, left.urgent)
+            for barrier in left.barriers:
+                barrier.set_exception(Retryable("the host has stopped", after_s=30.0))
 
     def _tick(self) -> None:
         """Where something is due and no event comes, let the journal say that time went on."""
@@ -218,38 +173,57 @@ class EmbeddedHost:
         now = self._clock.now()
         if self._clock.data or due is None or due > now:
             return
-        tick = Event(id=str(due), source="tocsin", type="tocsin.tick", time=now)
-        self._cycle([], [([tick], Future())])
+        self.note([Event(id=str(due), source="tocsin", type="tocsin.tick", time=now)])
 
-    def _cycle(self, urgent: list[VerdictJob], bulk: list[tuple[list[Event], Future[list[Receipt]]]]) -> None:
+    def _cycle(
+        self,
+        urgent: list[VerdictJob],
+        bulk: list[Request],
+        notes: list[Event],
+    ) -> None:
+        if self._unwritten and not self._write([]):
+            self._put_back(bulk, urgent, notes)
+            return
         before = (self.stamper.seq, self.stamper.tau)
         clock = self._clock.now()
         fresh: list[Event] = []
-        answers: list[tuple[Future[list[Receipt]], list[Receipt]]] = []
-        for events, future in bulk:
-            answers.append((future, [self._receive(event, clock, fresh) for event in events]))
+        receipts = [[self._receive(event, clock, fresh) for event in request.events] for request in bulk]
         waiting: dict[int, list[VerdictJob]] = {}
         replayed: list[VerdictJob] = []
         for job in urgent:
-            receipt = self._receive(job.event, clock, fresh)
-            position = receipt.seq - before[0] - 1
+            position = self._receive(job.event, clock, fresh).seq - before[0] - 1
             if position >= 0:
                 waiting.setdefault(position, []).append(job)
             else:
                 replayed.append(job)
-        if fresh and not self._write(fresh):
-            self.stamper.retract(fresh, *before)
-            self._refuse(answers, urgent)
-            return
-        external = sum(not event.internal for event in fresh)
-        self.counters["accepted"] += external
-        self.counters["duplicates"] += sum(len(events) for events, _ in bulk) + len(urgent) - len(fresh)
-        for future, receipts in answers:
-            future.set_result(receipts)
+        external = len(fresh)
+        for event in notes:
+            self._receive(event, clock, fresh)
         for job in replayed:
             self._answer_again(job)
-        if fresh:
-            self._fold(fresh, waiting)
+        told: list[tuple[VerdictJob, Verdict]] = []
+        if waiting:
+            told = self._fold(fresh, waiting)
+            if not self._write([]):
+                self._refuse(bulk, [job for job, _ in told])
+                return
+        elif not self._write(fresh):
+            self.stamper.retract(fresh, *before)
+            self._put_back(bulk, [], notes)
+            return
+        self.counters["accepted"] += external
+        self.counters["duplicates"] += sum(len(request.events) for request in bulk) + len(urgent) - external
+        for request, answer in zip(bulk, receipts, strict=True):
+            request.future.set_result(answer)
+        for job, verdict in told:
+            job.future.set_result(verdict)
+        if fresh and not waiting:
+            self._fold(fresh, {})
+        for publish in self._unpublished:
+            publish()
+        self._unpublished.clear()
+        if self._unwritten and self._lanes.idle:
+            self._write([])
 
     def _receive(self, event: Event, clock: int, fresh: list[Event]) -> Receipt:
         known = self.stamper.seen(event.identity)
@@ -259,14 +233,14 @@ class EmbeddedHost:
         fresh.append(stamped)
         return Receipt(stamped.seq)
 
-    def _write(self, events: Sequence[Event]) -> bool:
-        """Make keys and events durable; say why not."""
+    def _write(self, fresh: list[Event]) -> bool:
+        """Make keys, what is folded but not yet written, and fresh events durable; say why not."""
         try:
             if self.refusing:
                 self.journal.recover()
             # A sealed value must never be on disk without the key that opens it.
             self._flush_keys()
-            self.journal.append(events)
+            self.journal.append([*self._unwritten, *fresh])
             self.journal.commit()
         except Retryable as error:
             self.counters["journal_refusals"] += 1
@@ -274,22 +248,36 @@ class EmbeddedHost:
                 self._feed.publish("fault", "journal")
             self.refusing = error.reason
             return False
+        self._unwritten.clear()
         self.refusing = ""
         return True
 
-    def _refuse(self, answers: list[tuple[Future[list[Receipt]], list[Receipt]]], urgent: list[VerdictJob]) -> None:
-        for future, _ in answers:
-            future.set_exception(Retryable(f"the journal refuses: {self.refusing}", after_s=5.0))
+    def _put_back(
+        self,
+        bulk: list[Request],
+        urgent: list[VerdictJob],
+        notes: list[Event],
+    ) -> None:
+        """Refuse who waits, and keep the house's own notes for later."""
+        self._refuse(bulk, urgent)
+        self._lanes.put_back(notes)
+        # A full disk is not asked a thousand times a second.
+        time.sleep(IDLE_S)
+
+    def _refuse(self, bulk: list[Request], urgent: list[VerdictJob]) -> None:
+        for request in bulk:
+            request.future.set_exception(Retryable(f"the journal refuses: {self.refusing}", after_s=5.0))
         for job in urgent:
             self.counters["verdicts_degraded"] += 1
-            if job.claim():
-                job.future.set_result(
-                    serving.build(
-                        job.event, None, mode=self.verdict_mode, fallback=self.fallback, degraded="journal unavailable"
-                    )
+            job.claim()
+            job.future.set_result(
+                serving.build(
+                    job.event, None, mode=self.verdict_mode, fallback=self.fallback, degraded="journal unavailable"
                 )
+            )
 
-    def _fold(self, fresh: list[Event], waiting: dict[int, list[VerdictJob]]) -> None:
+    def _fold(self, fresh: list[Event], waiting: dict[int, list[VerdictJob]]) -> list[tuple[VerdictJob, Verdict]]:
+        """Fold stamped events and stamp what is derived; return who is to be told which verdict."""
         offsets = [position for position, event in enumerate(fresh) if event.type not in DERIVED]
         place = {position: index for index, position in enumerate(offsets)}
         folded = self.fold.step(
@@ -297,7 +285,7 @@ class EmbeddedHost:
         )
         for event in fresh:
             if event.type == "tocsin.mode":
-                self._apply_mode(event.data)
+                self.apply_mode(event.data)
         rows = {offsets[row.index]: row for row in folded.rows}
         records: list[Verdict] = []
         told: list[tuple[VerdictJob, Verdict]] = []
@@ -316,49 +304,60 @@ class EmbeddedHost:
             records.append(verdict)
             told.extend((job, verdict) for job, claimed in zip(jobs, claims, strict=True) if claimed)
         derived = [serving.as_event(verdict) for verdict in records] + [signal_event(s) for s in folded.signals]
-        first = self._derive(derived)
-        self._publish(fresh, folded, records, first)
-        for job, verdict in told:
-            job.future.set_result(verdict)
+        stamped = self.derive(derived)
+        if waiting:
+            self._unwritten.extend(sorted([*fresh, *stamped], key=lambda event: event.seq))
+        else:
+            self._unwritten.extend(stamped)
+        self._unpublished.append(lambda: self._publish(fresh, folded, records, stamped))
+        return told
 
-    def _derive(self, derived: list[Event]) -> list[Event]:
-        """Stamp and write derived events; where the disk refuses, the next start derives them again."""
-        if not derived:
-            return []
-        before = (self.stamper.seq, self.stamper.tau)
-        stamped = [
+    def derive(self, derived: list[Event]) -> list[Event]:
+        """Return derived events stamped, without those that the journal has already."""
+        return [
             self.stamper.stamp(event, self.stamper.tau) for event in derived if not self.stamper.seen(event.identity)
         ]
-        if not self._write(stamped):
-            self.stamper.retract(stamped, *before)
-            return []
-        return stamped
 
     def _publish(self, fresh: list[Event], folded: Folded, records: list[Verdict], stamped: list[Event]) -> None:
         self.views.note(fresh, folded, records)
         resolved = [event for event in fresh if event.type == "verdict.resolved"]
+        last = (stamped or fresh)[-1].seq
         if records or resolved:
-            self.follower.note(self.stamper.seq, records, resolved)
+            self.follower.note(last, records, resolved)
         seqs = {event.id: event.seq for event in stamped}
-        now = self._clock.now()
-        self._downstream.take([(seqs.get(signal.id, self.stamper.seq), signal) for signal in folded.signals], now)
+        pairs = [(seqs.get(signal.id, last), signal) for signal in folded.signals]
+        self._downstream.take(pairs, self._clock.now())
         for fault in folded.faults:
             self._feed.publish("fault", fault.desk)
+
+    def hand_on(self, signals: Sequence[tuple[int, Signal]]) -> None:
+        """After a replay: give the responder what it has not answered, and let the clock stand where the data ends."""
+        self._clock.observe(self.stamper.tau)
+        self._downstream.take(signals, self._clock.now())
 
     def _answer_again(self, job: VerdictJob) -> None:
         """A repeated request gets the recorded verdict."""
         found = self.follower.verdict(serving.verdict_id(job.event))
         if job.claim():
             verdict = found or serving.build(
-                job.event, None, mode=self.verdict_mode, fallback=self.fallback, degraded="accepted without a verdict"
+                job.event,
+                None,
+                mode=self.verdict_mode,
+                fallback=self.fallback,
+                degraded="accepted without a verdict",
             )
             job.future.set_result(verdict)
 
-    def _apply_mode(self, data: dict[str, Any]) -> None:
+    def apply_mode(self, data: dict[str, Any]) -> None:
+        """Let a change of mode take effect, at its place in the journal."""
         if data.get("verdict_mode") in ("shadow", "live"):
             self.verdict_mode = str(data["verdict_mode"])
         if data.get("verdict_fallback") in ("allow", "hold"):
             self.fallback = Decision(str(data["verdict_fallback"]))
+
+
+def _release(barrier: Future[None], _: Future[None]) -> None:
+    barrier.set_result(None)
 
 
 def signal_event(signal: Signal) -> Event:

@@ -27,6 +27,8 @@ class Replayed(msgspec.Struct):
 def replay(host: EmbeddedHost, *, signals_after: int, progress: Callable[[int], None] | None = None) -> Replayed:
     """Fold the whole journal again, then write what a crash had cut off; call it before ``host.start``.
 
+    Retryable where the disk takes nothing.
+
     Verdicts served, actions and approvals are read from the journal, never decided again. Signals with a journal seq
     above ``signals_after`` (the responder's cursor) are handed on to the responder.
     """
@@ -54,7 +56,7 @@ def replay(host: EmbeddedHost, *, signals_after: int, progress: Callable[[int], 
         host.stamper.restore(event)
         if event.type not in DERIVED:
             if event.type == "tocsin.mode":
-                host._apply_mode(event.data)
+                host.apply_mode(event.data)
             if event.type == "verdict.resolved" and event.seq > written_verdicts:
                 host.follower.note(event.seq, [], [event])
             pending.append(event)
@@ -70,11 +72,14 @@ def replay(host: EmbeddedHost, *, signals_after: int, progress: Callable[[int], 
     if pending:
         fold_pending()
     lost = [event for event, _ in missing.values() if not host.stamper.seen(event.identity)]
-    stamped = host._derive(lost)
+    stamped = host.derive(lost)
+    if stamped:
+        host.journal.append(stamped)
+        host.journal.commit()
     report.rederived = len(stamped)
     for event in stamped:
         _take_derived(host, event, missing, written_verdicts, late_signals, signals_after)
-    host._downstream.take(late_signals, host._clock.now())
+    host.hand_on(late_signals)
     return report
 
 

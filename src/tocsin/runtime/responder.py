@@ -373,7 +373,7 @@ class Responder:
             self._take_back(judged, now, "tocsin", f"effect: {effect.value}")
 
     def _onset(self, action: Action) -> int:
-        """Return since when the level before counts: the trouble's onset, for the quiet before it would hide the effect."""
+        """Return since when the level before counts: the onset, for the quiet before it would hide the effect."""
         incident = self.book.incident(action.incident)
         return max(min(incident.onset, action.done - LEAST_SPAN), action.done - LEVEL_SPAN)
 

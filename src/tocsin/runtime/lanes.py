@@ -1,0 +1,150 @@
+"""Lanes: what waits for the host. Callers who wait for a verdict overtake; the rest keeps its order."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tocsin.core.events import Event
+from tocsin.errors import Retryable
+from tocsin.runtime.verdicts import VerdictJob
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BESIDE_A_CALLER = 256
+"""At most so many other events share a cycle with a caller who waits."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of one event at the intake."""
+
+    seq: int
+    duplicate: bool = False
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Events that came together: accepted together, acknowledged together."""
+
+    events: list[Event]
+    future: Future[list[Receipt]]
+
+
+class Work(msgspec.Struct):
+    """What one cycle takes."""
+
+    urgent: list[VerdictJob] = []
+    bulk: list[Request] = []
+    notes: list[Event] = []
+    barriers: list[Future[None]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.urgent or self.bulk or self.notes or self.barriers)
+
+
+class Lanes:
+    """The queues in front of the host; every method may be called from any thread.
+
+    At most ``most_events`` events wait: beyond it a request is refused whole (the sender tries again), never dropped.
+    """
+
+    def __init__(self, *, most_events: int, batch_events: int) -> None:
+        self.waiting = 0
+        self.shed = 0
+        self._most = most_events
+        self._batch = batch_events
+        self._urgent: deque[VerdictJob] = deque()
+        self._bulk: deque[Request] = deque()
+        self._notes: deque[Event] = deque()
+        self._barriers: deque[Future[None]] = deque()
+        self._closed = False
+        self._ready = threading.Condition()
+
+    def submit(self, events: list[Event]) -> Future[list[Receipt]]:
+        """Queue a request; Retryable at once when the lane is full."""
+        request = Request(events, Future())
+        with self._ready:
+            if self.waiting and self.waiting + len(events) > self._most:
+                self.shed += len(events)
+                raise Retryable("the intake is full; nothing of this request was accepted", after_s=1.0)
+            self._bulk.append(request)
+            self.waiting += len(events)
+            self._ready.notify()
+        return request.future
+
+    def ask(self, job: VerdictJob) -> None:
+        """Queue a caller who waits."""
+        with self._ready:
+            self._urgent.append(job)
+            self._ready.notify()
+
+    def note(self, events: Sequence[Event]) -> None:
+        """Queue the house's own events: never refused."""
+        with self._ready:
+            self._notes.extend(events)
+            self._ready.notify()
+
+    def put_back(self, notes: Sequence[Event]) -> None:
+        """Queue own events again, in front: the disk did not take them."""
+        with self._ready:
+            self._notes.extendleft(reversed(notes))
+
+    def barrier(self) -> Future[None]:
+        """Queue a mark; it is taken when nothing of what came before it waits any more."""
+        future: Future[None] = Future()
+        with self._ready:
+            self._barriers.append(future)
+            self._ready.notify()
+        return future
+
+    def close(self) -> None:
+        """Let ``closed`` be true once everything has been taken."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing but marks waits."""
+        return not (self._urgent or self._bulk or self._notes)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the end was asked for and everything has been taken."""
+        return self._closed and self.idle and not self._barriers
+
+    def take(self, timeout_s: float) -> Work:
+        """Return what the next cycle takes, waiting at most so long for it."""
+        with self._ready:
+            if self.idle and not self._barriers and not self._closed:
+                self._ready.wait(timeout_s)
+            work = Work(urgent=list(self._urgent), bulk=[], notes=list(self._notes), barriers=[])
+            self._urgent.clear()
+            self._notes.clear()
+            limit = BESIDE_A_CALLER if work.urgent else self._batch
+            taken = 0
+            while self._bulk:
+                size = len(self._bulk[0].events)
+                # A request is never split: a large one waits for a cycle without callers, but is not starved there.
+                if taken + size > limit and (work.urgent or work.bulk):
+                    break
+                work.bulk.append(self._bulk.popleft())
+                taken += size
+            self.waiting -= taken
+            if not self._bulk and not self._urgent:
+                work.barriers = list(self._barriers)
+                self._barriers.clear()
+            return work
+
+    def drain(self) -> Work:
+        """Return everything that waits, for the end of the host."""
+        with self._ready:
+            work = Work(list(self._urgent), list(self._bulk), list(self._notes), list(self._barriers))
+            for lane in (self._urgent, self._bulk, self._notes, self._barriers):
+                lane.clear()
+            self.waiting = 0
+            return work
