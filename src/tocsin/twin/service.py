@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tocsin.core.events import MINUTE, SECOND
 from tocsin.twin.books import Loss
-from tocsin.twin.world import SERVICE, Payer, hosting_ip, rhythm
+from tocsin.twin.world import SERVICE, Payer, hosting_ip
 
 if TYPE_CHECKING:
     from tocsin.twin.draws import Draws
@@ -35,7 +35,9 @@ class Service:
     def capacity(self) -> float:
         """Return requests a second; the store itself rents machines for promotions it announced."""
         planned = max(self._store.opening_factor(), 1.0)
-        return PER_MACHINE * (MACHINES * planned + self._store.controls.replicas(self._store.now))
+        return PER_MACHINE * (
+            MACHINES * planned * max(self._store.pace, 1.0) + self._store.controls.replicas(self._store.now)
+        )
 
     def load(self) -> float:
         """Return requests a second over the last ten seconds as a share of capacity."""
@@ -153,4 +155,4 @@ def _crawlers(store: Store) -> Actor:
         for _ in range(draws.integer(burst + 1)):
             store.service.request(draws, draws.pick(robots), draws.pick(paths))
             yield int(draws.gap(4.0) * SECOND)
-        yield int(draws.between(40, 80) * SECOND / max(rhythm(store.now), 0.5))
+        yield int(draws.between(40, 80) * SECOND / max(store.tempo(), 0.5))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tocsin.core.events import DAY, HOUR, MINUTE, SECOND
 from tocsin.twin.books import Loss
 from tocsin.twin.checkout import Basket, checkout, sign_in
-from tocsin.twin.world import CURRENCY, WORDS, Payer, Product, public_ip, rhythm
+from tocsin.twin.world import CURRENCY, WORDS, Payer, Product, public_ip
 
 if TYPE_CHECKING:
     from tocsin.twin.draws import Draws
@@ -18,6 +18,10 @@ VISITS_PER_MINUTE = 9.0
 BUYERS = 0.15
 """Share of visits that want to buy."""
 MAIL_FACTOR = 3.0
+BRISK = 0.5
+"""Share of capacity up to which pages come fast enough for everyone."""
+IMPATIENCE = 0.3
+"""Share that leaves a page, for each whole capacity above ``BRISK``."""
 
 
 def arrivals(store: Store) -> Actor:
@@ -27,7 +31,7 @@ def arrivals(store: Store) -> Actor:
         store.spawn(_announce(store, opening.name), 10 * MINUTE)
     while True:
         draws = store.draws("arrivals", minute)
-        rate = VISITS_PER_MINUTE * rhythm(store.now) * store.opening_factor() * store.pace
+        rate = VISITS_PER_MINUTE * store.tempo() * store.opening_factor()
         for number in range(draws.poisson(rate)):
             store.spawn(_visit(store, store.draws("visit", minute, number)), int(draws.unit() * MINUTE))
         surge = rate * (store.factor("rate", "visits", {}) - 1.0)
@@ -176,8 +180,7 @@ def _page(
     data = {"session": payer.session.removesuffix("+"), "account": payer.account, "device": payer.device}
     view = {"page": page, "path": path, "sku": product.sku if product else ""}
     store.tell("session.viewed", f"session:{payer.session.removesuffix('+')}", {**data, "ip": payer.ip, **view})
-    slow = store.service.load() > 0.9
-    return not (slow and draws.chance(0.12))
+    return draws.unit() >= IMPATIENCE * max(store.service.load() - BRISK, 0.0)
 
 
 def _register(store: Store, draws: Draws, payer: Payer) -> Actor:
@@ -230,7 +233,7 @@ def _mail(store: Store, number: int) -> Actor:
     for minute in range(15):
         draws = store.draws("mail", number, minute)
         fading = (MAIL_FACTOR - 1.0) * (1.0 - minute / 15)
-        for visit in range(draws.poisson(VISITS_PER_MINUTE * rhythm(store.now) * fading * store.pace)):
+        for visit in range(draws.poisson(VISITS_PER_MINUTE * store.tempo() * fading)):
             own = store.draws("mail-visit", number, minute, visit)
             actor = _visit(store, own, referrer="https://mail.example.com/")
             store.spawn(actor, int(draws.unit() * MINUTE))

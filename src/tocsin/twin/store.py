@@ -19,7 +19,7 @@ from tocsin.core.signal import Decision
 from tocsin.twin.books import Books
 from tocsin.twin.controls import Controls
 from tocsin.twin.draws import Draws
-from tocsin.twin.world import CURRENCY, EPOCH, Opening, Payer, World, build
+from tocsin.twin.world import CURRENCY, EPOCH, Opening, Payer, World, build, rhythm
 
 if TYPE_CHECKING:
     from tocsin.twin.trouble import Trouble
@@ -74,6 +74,8 @@ class Store:
         Promotions that the store announces and prepares for.
     pace
         Multiplies ordinary traffic.
+    floor
+        Least factor of the daily rhythm: 0 leaves the nights quiet.
     run
         Part of every event's id, so that two runs of one seed can be told apart.
     """
@@ -87,6 +89,7 @@ class Store:
         troubles: list[Trouble] | None = None,
         openings: tuple[Opening, ...] = (),
         pace: float = 1.0,
+        floor: float = 0.0,
         run: str = "",
         world: World | None = None,
     ) -> None:
@@ -104,6 +107,7 @@ class Store:
         self.troubles = troubles if troubles is not None else []
         self.openings = openings
         self.pace = pace
+        self._floor = floor
         self.service = Service(self)
         self.guilty: dict[str, set[str]] = {}
         """The truth: name of trouble or kind of ordinary fraud -> subjects in clear that took part in it."""
@@ -169,6 +173,10 @@ class Store:
     def expose_subject(self, name: str, subject: str) -> None:
         """Note in the truth what a trouble acts on."""
         self.guilty.setdefault(name, set()).add(subject)
+
+    def tempo(self) -> float:
+        """Return how busy an ordinary moment is: the day's rhythm, times the pace."""
+        return max(rhythm(self.now), self._floor) * self.pace
 
     def opening_factor(self) -> float:
         """Return what announced promotions multiply traffic by now."""

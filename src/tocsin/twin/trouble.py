@@ -14,9 +14,10 @@ import jsonschema
 import msgspec
 import yaml
 
-from tocsin.core.events import SECOND
+from tocsin.core.events import HOUR, SECOND
 from tocsin.errors import Misconfigured
 from tocsin.twin.draws import Draws
+from tocsin.twin.world import EPOCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -163,9 +164,10 @@ def _check(document: dict[str, Any], origin: str) -> None:
     parts = document["parts"]
     earlier: set[str] = set()
     rated = {part.get("group") for part in parts if part["primitive"] == "rate"}
-    between = document["start"]["between"] if isinstance(document.get("start"), dict) else (0, 0)
-    if between[0] > between[1]:
-        raise Misconfigured(f"{origin}: start.between: the first number must not be above the second")
+    for name in ("start", "begin_hour"):
+        between = document[name]["between"] if isinstance(document.get(name), dict) else (0, 0)
+        if between[0] > between[1]:
+            raise Misconfigured(f"{origin}: {name}.between: the first number must not be above the second")
     for number, part in enumerate(parts):
         place = f"{origin}: parts[{number}]"
         if "after" in part and part["after"] not in earlier:
@@ -198,6 +200,19 @@ def _check_range(part: dict[str, Any], place: str) -> None:
 def strengths_of(spec: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the strengths that a drill comes in."""
     return tuple(spec.get("strengths", ("medium",)))
+
+
+def begin_of(spec: Mapping[str, Any], *, seed: int, strength: str) -> int:
+    """Return the moment at which the run of a drill begins: the seed chooses the time of day where the spec lets it."""
+    hour: float | dict[str, list[float]] = spec.get("begin_hour", 8)
+    draws = Draws(seed, "begin", spec["name"], strength)
+    chosen = draws.between(*hour["between"]) if isinstance(hour, dict) else hour
+    return EPOCH + int(chosen * HOUR)
+
+
+def horizon_of(spec: Mapping[str, Any], trouble: Trouble) -> int:
+    """Return the moment at which the run ends."""
+    return trouble.end + round(spec.get("cool_down_s", 900) * SECOND)
 
 
 def compose(spec: Mapping[str, Any], *, seed: int, strength: str, begin: int) -> Trouble:
