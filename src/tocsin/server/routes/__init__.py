@@ -1,0 +1,1 @@
+"""The console API, one module a noun."""

@@ -1,0 +1,89 @@
+"""Overview: the state of the house in one look, and the series behind the charts."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from tocsin.core.action import Action, ActionState
+from tocsin.core.desk import Mode
+from tocsin.core.incident import Incident, Phase, Severity
+from tocsin.core.playbook import Automation
+from tocsin.core.signal import Decision
+from tocsin.server import shapes
+from tocsin.server.replies import doc, house, reply
+
+if TYPE_CHECKING:
+    from tocsin.app import Tocsin
+
+router = APIRouter(tags=["overview"])
+
+MOST_POINTS = 2000
+ACTIVE = [phase.value for phase in Phase if phase.active]
+WAITING = [ActionState.ASKED.value, ActionState.SUGGESTED.value]
+
+
+def series_view(
+    tocsin: "Tocsin", name: str, key: str, *, start: int, end: int, limit: int = MOST_POINTS
+) -> shapes.SeriesView:
+    """Return the closed buckets of a series in [start, end), oldest first, the newest ``limit`` of them."""
+    rows = tocsin.views.series(name, key, start, end, limit=limit)
+    points = tuple((int(row["start"]), row["value"]) for row in rows)
+    width = min((right[0] - left[0] for left, right in zip(points, points[1:], strict=False)), default=0)
+    return shapes.SeriesView(name=name, key=key, points=points, bucket_s=width // 1_000_000)
+
+
+@router.get("/v1/overview", **doc(shapes.Overview))
+def overview(request: Request) -> Response:
+    """Return rates, money, open incidents, verdicts, automation state and the main series."""
+    tocsin = house(request)
+    now = tocsin.clock.now()
+    seen: dict[str, Any] = tocsin.views.overview(now)
+    incidents = {
+        level.value: tocsin.records.table(Incident).count({"phase": ACTIVE, "severity": level.value})
+        for level in Severity
+    }
+    settings = tocsin.settings
+    return reply(
+        shapes.Overview(
+            now=now,
+            shop=settings.shop,
+            currency=settings.currency,
+            demo=tocsin.demo,
+            automation=shapes.ModeView(
+                ceiling=Automation(settings.automation),
+                kill=tocsin.kill.on(),
+                verdict_mode=Mode(tocsin.host.verdict_mode),
+            ),
+            rates=seen.get("rates", {}),
+            money_per_minute=float(seen.get("money_per_minute", 0)),
+            open_incidents={**incidents, "total": sum(incidents.values())},
+            verdicts={decision: int(seen.get("verdicts", {}).get(decision.value, 0)) for decision in Decision},
+            waiting_actions=tocsin.records.table(Action).count({"state": WAITING}),
+            lag_s=float(seen.get("lag_s", 0)),
+            queue=tocsin.host.queued,
+            refusing=tocsin.host.refusing,
+            series=tuple(
+                shapes.SeriesView(
+                    name=one["name"],
+                    key=one["key"],
+                    points=tuple((int(point[0]), point[1]) for point in one["points"]),
+                    bucket_s=int(one.get("bucket_s", 0)),
+                )
+                for one in seen.get("series", ())
+            ),
+            counters={**tocsin.host.counters, **{f"fold_{name}": n for name, n in tocsin.fold.counters.items()}},
+        )
+    )
+
+
+@router.get("/v1/series", **doc(shapes.SeriesView))
+def series(
+    request: Request,
+    name: Annotated[str, Query(min_length=1, description="name of the series")],
+    key: Annotated[str, Query(description="its key, empty for the whole shop")] = "",
+    start: Annotated[int, Query(ge=0, description="microseconds")] = 0,
+    end: Annotated[int, Query(ge=0, description="microseconds, exclusive; 0: now")] = 0,
+) -> Response:
+    """Return the closed buckets of one series."""
+    tocsin = house(request)
+    return reply(series_view(tocsin, name, key, start=start, end=end or tocsin.clock.now()))
