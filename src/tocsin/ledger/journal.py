@@ -185,7 +185,8 @@ class SegmentJournal:
     def read(self, after_seq: int = 0) -> Iterator[Event]:
         """Yield the committed events with seq > after_seq in order, as of the call of the first one."""
         with self._guard:
-            chain, end = list(self._segments), self._durable
+            # Without an open segment the last one was closed whole.
+            chain, end = list(self._segments), self._durable if self._file >= 0 else None
         begin = max(0, bisect_right([segment.first for segment in chain], after_seq + 1) - 1)
         for index in range(begin, len(chain)):
             last = index == len(chain) - 1
@@ -310,7 +311,7 @@ class SegmentJournal:
             self._disk.fdatasync(self._file)
 
     def _rewrite(self, segment: Segment, change: Callable[[Event], Event]) -> int:
-        open_one = segment == self._segments[-1]
+        open_one = self._file >= 0 and segment == self._segments[-1]
         changed, parts = 0, [segments.header(segment.first)]
         for event in self._read(segment, self._durable if open_one else None, 0):
             other = change(event)
