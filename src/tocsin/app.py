@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from tocsin.core.records import Limit, StoredPlaybook, StoredRule
 from tocsin.core.signal import Decision
 from tocsin.desks.catalogue import catalogue
 from tocsin.errors import Misconfigured, NotFound
-from tocsin.flow.cel import INCIDENT, compile_expression
+from tocsin.flow.cel import INCIDENT, Program, compile_expression
 from tocsin.flow.fold import Fold
 from tocsin.ledger.journal import SegmentJournal
 from tocsin.ledger.memory import MemoryJournal, MemoryRecords
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from tocsin.config import Settings
+    from tocsin.ledger.disk import Disk
     from tocsin.core.action import Action
     from tocsin.core.desk import Desk
     from tocsin.core.incident import Incident
@@ -223,8 +225,12 @@ class Tocsin:
 
 def holds(condition: str, incident: Incident) -> bool:
     """Return whether a CEL condition over ``incident`` holds; one that ends in an error does not."""
-    result = compile_expression(condition, INCIDENT).one({"incident": msgspec.to_builtins(incident)})
-    return result.error is None and result.value is True
+    return bool(_condition(condition).one({"incident": msgspec.to_builtins(incident)}))
+
+
+@lru_cache(maxsize=1024)
+def _condition(text: str) -> Program:
+    return compile_expression(text, INCIDENT)
 
 
 def build(
@@ -235,6 +241,7 @@ def build(
     demo: bool = False,
     desks: Sequence[Desk] | None = None,
     actuators: Sequence[Actuator] | None = None,
+    disk: Disk | None = None,
 ) -> Tocsin:
     """Return an installation over ``settings.data_dir``, or in memory; Misconfigured where the folder is unusable."""
     clock = clock or SystemClock()
@@ -262,7 +269,7 @@ def build(
         settings,
         clock=clock,
         desks=desks,
-        journal=SegmentJournal(folder / "journal", segment_bytes=settings.segment_bytes),
+        journal=SegmentJournal(folder / "journal", segment_bytes=settings.segment_bytes, disk=disk),
         records=SqlRecords(f"sqlite:///{folder / 'records.sqlite'}"),
         folder=folder,
         demo=demo,

@@ -1,0 +1,123 @@
+"""``tocsin up``: the server with its console, and the demo store beside it on request."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from tocsin import config
+from tocsin.core.records import Limit
+
+if TYPE_CHECKING:
+    from tocsin.app import Tocsin
+
+
+@click.command(help="Start the server and its console.")
+@click.option("--demo", is_flag=True, help="With the demo store, on auto, in a data folder of its own.")
+@click.option("--data-dir", default=None, help="Folder of journal, records and keys (default: data).")
+@click.option("--host", default=None, help="Address to listen on (default: 127.0.0.1).")
+@click.option("--port", type=int, default=None, help="Port to listen on (default: 8700).")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="How fast the demo store's time runs.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the demo store.")
+def command(demo: bool, data_dir: str | None, host: str | None, port: int | None, speed: float, seed: int) -> None:
+    """Serve until stopped; the first start prints the first password."""
+    began = time.monotonic()
+    settings = config.load({"data_dir": data_dir, "host": host, "port": port})
+    if demo:
+        settings = _demo_settings(settings)
+    _say(f"opening {settings.folder}")
+    from tocsin.app import build
+    from tocsin.server.main import serve
+
+    tocsin = build(settings, demo=demo)
+    tocsin.start(progress=lambda events: _say(f"folding the journal again: {events} events"))
+    if tocsin.replayed.events:
+        _say(f"journal folded: {tocsin.replayed.events} events, {tocsin.replayed.rederived} results written again")
+    store: subprocess.Popen[bytes] | None = None
+    try:
+        _welcome(tocsin, began)
+        if demo:
+            store = _open_store(tocsin, speed, seed)
+        serve(tocsin, settings.host, settings.port)
+    finally:
+        if store is not None:
+            store.terminate()
+            store.wait(10)
+        tocsin.stop()
+
+
+def _say(text: str) -> None:
+    click.echo(f"tocsin: {text}", err=True)
+
+
+def _welcome(tocsin: Tocsin, began: float) -> None:
+    from tocsin.runtime.clock import SystemClock
+    from tocsin.server.accounts import Accounts
+
+    address = f"http://{tocsin.settings.host}:{tocsin.settings.port}"
+    secret = Accounts(tocsin.records, SystemClock().now).first_password()
+    click.echo(f"\n  Tocsin is at {address}  (ready after {time.monotonic() - began:.1f} s)")
+    if secret:
+        click.echo(f"  Sign in as admin with the first password (shown once, to be changed): {secret}\n")
+    else:
+        click.echo("  Sign in as before; a lost password: tocsin passwd NAME\n")
+
+
+# The demo store ----------------------------------------------------------------------------------------------------
+
+
+def _demo_settings(settings: config.Settings) -> config.Settings:
+    """Return settings of the demo: its own folder, on auto, verdicts live, its store as the door out."""
+    folder = settings.folder / "demo"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    secret_file = folder / "webhook-secret"
+    if not secret_file.exists():
+        secret_file.touch(mode=0o600)
+        secret_file.write_text("whsec_" + secrets.token_urlsafe(24).replace("-", "A").replace("_", "B"))
+    return msgspec.structs.replace(
+        settings,
+        data_dir=str(folder),
+        automation="auto",
+        verdict_mode="live",
+        webhook_secret=secret_file.read_text().strip(),
+        demo_url=f"http://127.0.0.1:{settings.port + 1}/tocsin/actions",
+    )
+
+
+def _open_store(tocsin: Tocsin, speed: float, seed: int) -> subprocess.Popen[bytes]:
+    """Put every playbook on auto, make a key, and start the store as a process of its own."""
+    from tocsin.runtime.clock import SystemClock
+    from tocsin.server.accounts import Accounts
+
+    table = tocsin.records.table(Limit)
+    for playbook in tocsin.playbooks():
+        id = f"automation/playbook:{playbook.name}"
+        if table.get(id) is None:
+            table.put(Limit(id=id, kind="automation", key=f"playbook:{playbook.name}", word="auto", by="demo"))
+    key_file = tocsin.settings.folder / "demo-key"
+    accounts = Accounts(tocsin.records, SystemClock().now)
+    if not key_file.exists() or accounts.key(key_file.read_text()) is None:
+        token, _ = accounts.make_key("demo store", ("events", "verdicts"), shop=tocsin.settings.shop, who="demo")
+        key_file.touch(mode=0o600)
+        key_file.write_text(token)
+    settings = tocsin.settings
+    environment = {
+        **os.environ,
+        "TOCSIN_DEMO_KEY": key_file.read_text(),
+        "TOCSIN_DEMO_SECRET": settings.webhook_secret,
+    }
+    arguments = {
+        "--server": f"http://127.0.0.1:{settings.port}",
+        "--port": str(settings.port + 1),
+        "--seed": str(seed),
+        "--speed": str(speed),
+    }
+    flat = [word for pair in arguments.items() for word in pair]
+    return subprocess.Popen([sys.executable, "-m", "tocsin.twin.live", *flat], env=environment)
