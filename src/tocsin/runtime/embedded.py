@@ -339,6 +339,7 @@ class EmbeddedHost:
         """A repeated request gets the recorded verdict."""
         found = self.follower.verdict(serving.verdict_id(job.event))
         if job.claim():
+            job.replayed = True
             verdict = found or serving.build(
                 job.event,
                 None,

@@ -56,6 +56,8 @@ class VerdictJob:
         self.event = event
         self.future: Future[Verdict] = Future()
         self.late = False
+        self.replayed = False
+        """Whether the answer is the recorded verdict of an earlier request."""
         self._claimed = False
         self._lock = threading.Lock()
 

@@ -43,7 +43,7 @@ class Accounts:
     # People ---------------------------------------------------------------------------------------------------------
 
     def first_password(self) -> str:
-        """Return the generated password of the first ``admin``, to be shown once; empty where there are people already."""
+        """Return the generated password of the first ``admin``, to be shown once; empty where there are people."""
         with self._records.transaction():
             if self._records.table(User).count():
                 return ""

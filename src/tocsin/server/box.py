@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin.core.records import DeadLetter
-from tocsin.errors import TocsinError
+from tocsin.errors import BadEvent, TocsinError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tocsin.core.ports import Records
-    from tocsin.errors import BadEvent
     from tocsin.sources.door import Door
 
 LONGEST_DOCUMENT = 65_536
@@ -34,10 +33,11 @@ class Refused(msgspec.Struct, frozen=True):
 class LetterBox:
     """Keeps at most ``most`` letters; the oldest go first."""
 
-    def __init__(self, records: Records, door: Door, *, most: int) -> None:
+    def __init__(self, records: Records, door: Door, *, most: int, flush_keys: Callable[[], None]) -> None:
         self._records = records
         self._door = door
         self._most = most
+        self._flush_keys = flush_keys
         self._lock = threading.Lock()
         self._number = 0
         self.kept = 0
@@ -49,6 +49,8 @@ class LetterBox:
         """Keep refused events; of more than the box can hold only the last ones."""
         letters = [self._letter(one, now, shop, door) for one in refused[-self._most :]]
         try:
+            # A sealed value must never be on disk without the key that opens it.
+            self._flush_keys()
             for start in range(0, len(letters), AT_ONCE):
                 with self._records.transaction():
                     for letter in letters[start : start + AT_ONCE]:

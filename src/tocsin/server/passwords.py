@@ -32,7 +32,7 @@ def matches(password: str, stored: str) -> bool:
 
 
 def objection(password: str, user: str) -> str:
-    """Return why a password is not good enough, or nothing. Length counts, classes of characters do not (NIST 800-63B)."""
+    """Return why a password is not good enough, or nothing: length counts, kinds of characters do not (NIST 800-63)."""
     if len(password) < SHORTEST:
         return f"the password must have at least {SHORTEST} characters"
     if len(password) > LONGEST:

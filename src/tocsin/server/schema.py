@@ -28,7 +28,7 @@ _SPECIAL = {"/metrics": "text/plain", "/v1/live": "text/event-stream"}
 
 def document(app: FastAPI) -> dict[str, Any]:
     """Return the document of an app; the same routes give the same document, byte for byte."""
-    from fastapi.openapi.utils import get_openapi  # noqa: PLC0415
+    from fastapi.openapi.utils import get_openapi
 
     raw = get_openapi(
         title="Tocsin",
@@ -222,7 +222,7 @@ def written(app: FastAPI) -> bytes:
 
 def main() -> None:
     """Write the document to standard output."""
-    from tocsin.server.api import console_api  # noqa: PLC0415
+    from tocsin.server.api import console_api
 
     sys.stdout.buffer.write(written(console_api()))
 

@@ -27,7 +27,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 # Doors for machines --------------------------------------------------------------------------------------------
 
 
-class RefusedEvent(Shape):
+class RefusedEvent(Shape, frozen=True):
     """One event of a request that was not accepted: the others were."""
 
     index: int
@@ -38,7 +38,7 @@ class RefusedEvent(Shape):
     detail: str
 
 
-class Accepted(Shape):
+class Accepted(Shape, frozen=True):
     """What became of the events of a request; accepted ones are on disk."""
 
     accepted: int
@@ -46,7 +46,7 @@ class Accepted(Shape):
     refused: tuple[RefusedEvent, ...]
 
 
-class VerdictAnswer(Shape):
+class VerdictAnswer(Shape, frozen=True):
     """The immediate answer for one event. ``decision`` is what to do; ``computed`` what was thought."""
 
     id: str
@@ -65,21 +65,21 @@ class VerdictAnswer(Shape):
 # People --------------------------------------------------------------------------------------------------------
 
 
-class SignIn(Wish):
+class SignIn(Wish, frozen=True):
     """Name and password."""
 
     user: Annotated[str, Meta(min_length=1, max_length=100)]
     password: Annotated[str, Meta(max_length=1000)]
 
 
-class NewPassword(Wish):
+class NewPassword(Wish, frozen=True):
     """A change of one's own password."""
 
     old: Annotated[str, Meta(max_length=1000)]
     new: Annotated[str, Meta(max_length=1000)]
 
 
-class SessionView(Shape):
+class SessionView(Shape, frozen=True):
     """Who is signed in; ``csrf`` goes into the header X-CSRF-Token of every write."""
 
     user: str
@@ -90,7 +90,7 @@ class SessionView(Shape):
     expires: int
 
 
-class UserView(Shape):
+class UserView(Shape, frozen=True):
     """A person without the password."""
 
     id: str
@@ -100,7 +100,7 @@ class UserView(Shape):
     created: int
 
 
-class NewUser(Wish):
+class NewUser(Wish, frozen=True):
     """A person to add; the password is generated and shown once."""
 
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._@\-]{1,64}$")]
@@ -108,14 +108,14 @@ class NewUser(Wish):
     language: str = ""
 
 
-class Once(Shape):
+class Once(Shape, frozen=True):
     """A secret that is shown this one time."""
 
     id: str
     secret: str
 
 
-class KeyView(Shape):
+class KeyView(Shape, frozen=True):
     """An API key without its token."""
 
     id: str
@@ -135,7 +135,7 @@ class Scope(StrEnum):
     ACT = "act"
 
 
-class NewKey(Wish):
+class NewKey(Wish, frozen=True):
     """An API key to make."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
@@ -146,7 +146,7 @@ class NewKey(Wish):
 # Overview ------------------------------------------------------------------------------------------------------
 
 
-class SeriesView(Shape):
+class SeriesView(Shape, frozen=True):
     """Points of one series: [start of the bucket, value or null]."""
 
     name: str
@@ -155,7 +155,7 @@ class SeriesView(Shape):
     bucket_s: int
 
 
-class ModeView(Shape):
+class ModeView(Shape, frozen=True):
     """How far Tocsin may go by itself."""
 
     ceiling: Automation
@@ -163,7 +163,7 @@ class ModeView(Shape):
     verdict_mode: Mode
 
 
-class Overview(Shape):
+class Overview(Shape, frozen=True):
     """The state of the house in one look."""
 
     now: int
@@ -191,14 +191,14 @@ class Overview(Shape):
 # Incidents and actions -----------------------------------------------------------------------------------------
 
 
-class IncidentPage(Shape):
+class IncidentPage(Shape, frozen=True):
     """Incidents, newest first; ``next`` is the cursor of the page after, empty at the end."""
 
     items: tuple[Incident, ...]
     next: str
 
 
-class IncidentView(Shape):
+class IncidentView(Shape, frozen=True):
     """One incident with everything that belongs to it."""
 
     incident: Incident
@@ -216,28 +216,28 @@ class IncidentLabel(StrEnum):
     FALSE_ALARM = "false_alarm"
 
 
-class LabelWish(Wish):
+class LabelWish(Wish, frozen=True):
     """Label an incident."""
 
     label: IncidentLabel
     note: Annotated[str, Meta(max_length=2000)] = ""
 
 
-class PhaseWish(Wish):
+class PhaseWish(Wish, frozen=True):
     """Move an incident on in its life cycle."""
 
     phase: Phase
     note: Annotated[str, Meta(max_length=2000)] = ""
 
 
-class ActionPage(Shape):
+class ActionPage(Shape, frozen=True):
     """Actions, newest first."""
 
     items: tuple[Action, ...]
     next: str
 
 
-class VerdictPage(Shape):
+class VerdictPage(Shape, frozen=True):
     """Verdicts, newest first."""
 
     items: tuple[Verdict, ...]
@@ -247,7 +247,7 @@ class VerdictPage(Shape):
 # Dead letters --------------------------------------------------------------------------------------------------
 
 
-class LetterPage(Shape):
+class LetterPage(Shape, frozen=True):
     """Refused events, newest first; ``waiting`` counts those that nobody has looked after."""
 
     items: tuple[DeadLetter, ...]
@@ -255,7 +255,7 @@ class LetterPage(Shape):
     waiting: int
 
 
-class RetryWish(Wish):
+class RetryWish(Wish, frozen=True):
     """Drive a dead letter again, corrected where ``document`` is given.
 
     Values that were removed for privacy stand in the letter as marked place-holders; leave those as they are.
@@ -267,7 +267,7 @@ class RetryWish(Wish):
 # Automation ----------------------------------------------------------------------------------------------------
 
 
-class PlaybookView(Shape):
+class PlaybookView(Shape, frozen=True):
     """A playbook with how far it may go by itself."""
 
     name: str
@@ -277,7 +277,7 @@ class PlaybookView(Shape):
     version: int
 
 
-class VerbView(Shape):
+class VerbView(Shape, frozen=True):
     """A verb with its budget: ``spent`` of ``limit`` units in the last ``per_s`` seconds."""
 
     name: str
@@ -290,7 +290,7 @@ class VerbView(Shape):
     ttl_s: int
 
 
-class AutomationView(Shape):
+class AutomationView(Shape, frozen=True):
     """Everything that limits what Tocsin may do."""
 
     ceiling: Automation
@@ -302,33 +302,33 @@ class AutomationView(Shape):
     protected: tuple[str, ...]
 
 
-class AutomationWish(Wish):
+class AutomationWish(Wish, frozen=True):
     """How far a playbook may go by itself."""
 
     automation: Automation
 
 
-class BudgetWish(Wish):
+class BudgetWish(Wish, frozen=True):
     """A verb's budget: ``number`` units per ``per_s`` seconds."""
 
     number: Annotated[int, Meta(ge=0, le=1_000_000_000)]
     per_s: Annotated[int, Meta(ge=1, le=86_400)]
 
 
-class KillWish(Wish):
+class KillWish(Wish, frozen=True):
     """The kill switch: on stops every automatic action."""
 
     on: bool
     reason: Annotated[str, Meta(max_length=500)] = ""
 
 
-class VerdictModeWish(Wish):
+class VerdictModeWish(Wish, frozen=True):
     """Whether computed verdicts are served (live) or only recorded (shadow)."""
 
     mode: Annotated[str, Meta(pattern="^(shadow|live)$")]
 
 
-class ProtectWish(Wish):
+class ProtectWish(Wish, frozen=True):
     """A subject that is never acted on without a person."""
 
     subject: Annotated[str, Meta(pattern="^[a-z]+:.+$", max_length=1100)]
@@ -338,7 +338,7 @@ class ProtectWish(Wish):
 # Rules, playbooks, lists ---------------------------------------------------------------------------------------
 
 
-class RuleView(Shape):
+class RuleView(Shape, frozen=True):
     """A rule as it runs; ``stored`` where people have changed it."""
 
     rule: Rule
@@ -348,20 +348,20 @@ class RuleView(Shape):
     version: int
 
 
-class RulePage(Shape):
+class RulePage(Shape, frozen=True):
     """All rules."""
 
     items: tuple[RuleView, ...]
 
 
-class CheckWish(Wish):
+class CheckWish(Wish, frozen=True):
     """An expression to check."""
 
     when: Annotated[str, Meta(max_length=10_000)]
     desk: str = ""
 
 
-class CheckError(Shape):
+class CheckError(Shape, frozen=True):
     """What is wrong with an expression, and where; line and column from 1."""
 
     message: str
@@ -369,14 +369,14 @@ class CheckError(Shape):
     column: int
 
 
-class CheckView(Shape):
+class CheckView(Shape, frozen=True):
     """Whether an expression would be taken."""
 
     ok: bool
     error: CheckError | None
 
 
-class PlaybookDetail(Shape):
+class PlaybookDetail(Shape, frozen=True):
     """A playbook as it runs; ``stored`` where people have changed it."""
 
     playbook: Playbook
@@ -385,7 +385,7 @@ class PlaybookDetail(Shape):
     changed: int
 
 
-class ListWish(Wish):
+class ListWish(Wish, frozen=True):
     """A value of a named list that rules read; ``expires`` 0 is for ever."""
 
     value: Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -393,21 +393,21 @@ class ListWish(Wish):
     note: Annotated[str, Meta(max_length=500)] = ""
 
 
-class ListPage(Shape):
+class ListPage(Shape, frozen=True):
     """Values of named lists."""
 
     items: tuple[ListEntry, ...]
     next: str
 
 
-class AuditPage(Shape):
+class AuditPage(Shape, frozen=True):
     """Who did what, newest first."""
 
     items: tuple[Audit, ...]
     next: str
 
 
-class SchemaEntry(Shape):
+class SchemaEntry(Shape, frozen=True):
     """An event type of the vocabulary."""
 
     type: str
@@ -415,25 +415,25 @@ class SchemaEntry(Shape):
     version: int
 
 
-class SchemaPage(Shape):
+class SchemaPage(Shape, frozen=True):
     """All event types."""
 
     items: tuple[SchemaEntry, ...]
 
 
-class UserPage(Shape):
+class UserPage(Shape, frozen=True):
     """All people."""
 
     items: tuple[UserView, ...]
 
 
-class KeyPage(Shape):
+class KeyPage(Shape, frozen=True):
     """All API keys."""
 
     items: tuple[KeyView, ...]
 
 
-class Done(Shape):
+class Done(Shape, frozen=True):
     """It was done."""
 
     ok: bool
@@ -449,7 +449,7 @@ class Topic(StrEnum):
     FAULT = "fault"
 
 
-class Notice(Shape):
+class Notice(Shape, frozen=True):
     """One line of ``/v1/live``: something changed; fetch it."""
 
     topic: Topic

@@ -54,5 +54,5 @@ def _told(request: Request, id: str, word: str) -> Response:
     tocsin, who = house(request), person(request).name
     command = {"approve": tocsin.responder.approve, "deny": tocsin.responder.deny, "undo": tocsin.responder.undo}[word]
     changed = command(id, who).result(ANSWER_S)
-    note(tocsin.records, tocsin.clock.now(), who, f"action.{word}", id, verb=changed.verb, target=changed.target)
+    note(tocsin.records, tocsin.clock.now(), who, f"action.{word}", id, verb=changed.verb, of=changed.target)
     return reply(changed)

@@ -6,11 +6,11 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from tocsin.core.action import VERBS, Action
-from tocsin.core.desk import Mode
 from tocsin.core.events import SECOND
 from tocsin.core.guard import Budget, spent_within
 from tocsin.core.playbook import Automation
 from tocsin.core.records import Limit, Role, Switch
+from tocsin.core.signal import Mode
 from tocsin.errors import NotFound
 from tocsin.server import shapes
 from tocsin.server.audit import note

@@ -25,7 +25,7 @@ MOST_LISTENERS = 200
 
 
 class Mailbox:
-    """Notices for one listener: a newer one of the same thing replaces the older, so a slow reader cannot fall behind."""
+    """Notices for one listener: a newer one of the same thing replaces the older, so none can fall behind."""
 
     def __init__(self) -> None:
         self._pending: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()

@@ -1,14 +1,14 @@
 """Overview: the state of the house in one look, and the series behind the charts."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from tocsin.core.action import Action, ActionState
-from tocsin.core.desk import Mode
 from tocsin.core.incident import Incident, Phase, Severity
 from tocsin.core.playbook import Automation
-from tocsin.core.signal import Decision
+from tocsin.core.signal import Decision, Mode
 from tocsin.server import shapes
 from tocsin.server.replies import doc, house, reply
 
@@ -28,7 +28,7 @@ def series_view(
     """Return the closed buckets of a series in [start, end), oldest first, the newest ``limit`` of them."""
     rows = tocsin.views.series(name, key, start, end, limit=limit)
     points = tuple((int(row["start"]), row["value"]) for row in rows)
-    width = min((right[0] - left[0] for left, right in zip(points, points[1:], strict=False)), default=0)
+    width = min((right[0] - left[0] for left, right in pairwise(points)), default=0)
     return shapes.SeriesView(name=name, key=key, points=points, bucket_s=width // 1_000_000)
 
 

@@ -1,0 +1,127 @@
+"""Bodies of the machine doors: read with a bound, unpacked with a bound, cut into events."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tocsin.errors import BadEvent
+from tocsin.server.problems import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+
+    Scope = MutableMapping[str, Any]
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+
+ONE = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+JSON = "application/json"
+GZIP_WINDOW = 31  # zlib's number for "gzip header, largest window"
+CHUNK = 262_144
+
+_RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_ANY = msgspec.json.Decoder()
+
+
+class Gone(Exception):
+    """The caller hung up before the body was whole."""
+
+
+async def whole(receive: Receive, *, length: str, encoding: str, most: int) -> bytes:
+    """Return the body, unpacked; 413 as soon as it exceeds ``most`` bytes, packed or not; 415 for other codings."""
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise Refusal(415, "encoding", "content encodings are gzip and identity")
+    if length.isdigit() and int(length) > most:
+        raise _too_large(most)
+    unpack = zlib.decompressobj(GZIP_WINDOW) if encoding in ("gzip", "x-gzip") else None
+    parts: list[bytes] = []
+    size = packed = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        chunk: bytes = message.get("body", b"")
+        packed += len(chunk)
+        if packed > most:
+            raise _too_large(most)
+        for piece in (chunk,) if unpack is None else _unpacked(unpack, chunk, most - size):
+            size += len(piece)
+            parts.append(piece)
+        if size > most:
+            raise _too_large(most)
+        if not message.get("more_body", False):
+            break
+    if unpack is not None and not unpack.eof:
+        raise Refusal(400, "malformed", "the gzip stream is cut off")
+    return b"".join(parts)
+
+
+def _unpacked(unpack: Any, chunk: bytes, room: int) -> Iterator[bytes]:
+    """Yield what a packed chunk holds, at most one piece more than there is room for: a bomb stops here."""
+    waiting = chunk
+    while waiting and not unpack.eof:
+        try:
+            piece = unpack.decompress(waiting, CHUNK)
+        except zlib.error as error:
+            raise Refusal(400, "malformed", "the body is not gzip") from error
+        waiting = unpack.unconsumed_tail
+        yield piece
+        room -= len(piece)
+        if room < 0:
+            return
+    if unpack.eof and (unpack.unused_data or waiting):
+        raise Refusal(400, "malformed", "something follows the gzip stream")
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, "oversized", f"the request is larger than {most} bytes")
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """A body cut into events: (index, raw JSON) each; ``single`` where the caller sent exactly one, not a list."""
+
+    pieces: list[tuple[int, bytes | memoryview]]
+    single: bool
+    strict: bool
+
+
+def cut(body: bytes, content_type: str) -> Cut:
+    """Return the raw events of a body; 415 for a type that is not spoken here, 400 where no event can be found."""
+    kind = content_type.partition(";")[0].strip().lower()
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    if kind in LINES:
+        lines = enumerate(body.split(b"\n"))
+        return Cut([(index, line) for index, line in lines if line.strip()], single=False, strict=False)
+    if kind == ONE:
+        return Cut([(0, body)], single=True, strict=True)
+    if kind == BATCH:
+        return Cut(_listed(body), single=False, strict=True)
+    if kind == JSON:
+        if body.lstrip()[:1] == b"[":
+            return Cut(_listed(body), single=False, strict=False)
+        return Cut([(0, body)], single=True, strict=False)
+    spoken = ", ".join((ONE, BATCH, "application/x-ndjson", JSON))
+    raise Refusal(415, "content-type", f"content types are {spoken}")
+
+
+def _listed(body: bytes) -> list[tuple[int, bytes | memoryview]]:
+    try:
+        return [(index, memoryview(raw)) for index, raw in enumerate(_RAW_LIST.decode(body))]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal(400, "malformed", "the body is not a JSON list of events") from error
+
+
+def parsed(piece: bytes | memoryview, most: int) -> Any:
+    """Return one event's document; BadEvent where it is too large or not JSON."""
+    if len(piece) > most:
+        raise BadEvent(f"the event is larger than {most} bytes", code="oversized")
+    try:
+        return _ANY.decode(piece)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadEvent("this is not JSON", code="malformed") from error

@@ -1,0 +1,257 @@
+"""The hot path: ``POST /v1/events`` and ``POST /v1/verdicts`` as plain ASGI. 202 means on disk.
+
+Nothing here knows a desk or a rule: bytes become documents (``bodies``), documents events (the door), events
+receipts or a verdict (the host). A refused event is answered with its reason and kept as a dead letter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tocsin.errors import BadEvent, Retryable
+from tocsin.runtime.verdicts import VerdictJob, build
+from tocsin.server.access import bearer
+from tocsin.server.bodies import Cut, Gone, cut, parsed, whole
+from tocsin.server.box import LetterBox, Refused
+from tocsin.server.problems import Problem, Refusal, headers_of, problem, problem_of
+from tocsin.server.shapes import Accepted, RefusedEvent, VerdictAnswer
+
+if TYPE_CHECKING:
+    from tocsin.app import Tocsin
+    from tocsin.core.events import Event
+    from tocsin.core.records import ApiKey
+    from tocsin.core.signal import Verdict
+    from tocsin.server.accounts import Accounts
+    from tocsin.server.bodies import Receive, Scope, Send
+    from tocsin.server.metrics import Measures
+
+PATHS = frozenset({"/v1/events", "/v1/verdicts"})
+INLINE = 64
+"""Requests of more events are checked in a thread, so that a large one does not hold up the verdicts."""
+MOST_WAITING = 1024
+"""Verdict requests under way; beyond that the caller hears 429 at once."""
+
+
+@dataclass(slots=True)
+class Admitted:
+    """What the door made of one request."""
+
+    events: list[Event]
+    refused: list[Refused]
+
+
+class Intake:
+    """The machine doors of one house."""
+
+    def __init__(self, tocsin: Tocsin, accounts: Accounts, measures: Measures) -> None:
+        settings = tocsin.settings
+        self._tocsin = tocsin
+        self._accounts = accounts
+        self._measures = measures
+        self._most_bytes = settings.max_request_bytes
+        self._deadline_s = settings.verdict_deadline_ms / 1000
+        self._waiting = 0
+        self._background: set[asyncio.Task[None]] = set()
+        self.box = LetterBox(tocsin.records, tocsin.door, most=settings.dead_letters, flush_keys=tocsin.vault.flush)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; the path is one of ``PATHS``."""
+        began = time.perf_counter()
+        door = scope["path"].removeprefix("/v1/")
+        try:
+            status, body, headers = await self._answer(door, scope, receive, began)
+        except Gone:
+            return
+        except Refusal as refusal:
+            status, body, headers = _problem(refusal.problem, refusal.headers)
+        self._measures.requests.labels(door, str(status)).inc()
+        if door == "verdicts" and status == 200:
+            self._measures.verdict_seconds.observe(time.perf_counter() - began)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, door: str, scope: Scope, receive: Receive, began: float) -> _Answer:
+        if scope["method"] != "POST":
+            raise Refusal(405, "method-not-allowed", "this door takes POST", headers={"allow": "POST"})
+        asked = _headers(scope)
+        key = self._key(asked, door)
+        most = self._most_bytes if door == "events" else min(self._most_bytes, self._tocsin.settings.max_event_bytes)
+        body = await whole(
+            receive,
+            length=asked.get(b"content-length", ""),
+            encoding=asked.get(b"content-encoding", "").lower(),
+            most=most,
+        )
+        found = cut(body, asked.get(b"content-type", ""))
+        if door == "verdicts":
+            return await self._verdict(found, key, began)
+        return await self._events(found, key)
+
+    def _key(self, asked: dict[bytes, str], door: str) -> ApiKey:
+        token = bearer(asked.get(b"authorization", ""))
+        if not token:
+            raise Refusal(401, "no-key", "send an API key: Authorization: Bearer KEY")
+        key = self._accounts.key(token)
+        if key is None:
+            raise Refusal(401, "unknown-key", "this key is unknown or was revoked")
+        if door not in key.scopes:
+            raise Refusal(403, "scope", f"this key lacks the scope {door}")
+        return key
+
+    # Events ---------------------------------------------------------------------------------------------------------
+
+    async def _events(self, found: Cut, key: ApiKey) -> _Answer:
+        if len(found.pieces) > INLINE:
+            admitted = await asyncio.to_thread(self._admit, found, key.shop)
+        else:
+            admitted = self._admit(found, key.shop)
+        accepted = duplicates = 0
+        if admitted.events:
+            try:
+                receipts = await asyncio.wrap_future(self._submit(admitted.events))
+            except Retryable as error:
+                return _problem(problem_of(error))
+            duplicates = sum(receipt.duplicate for receipt in receipts)
+            accepted = len(receipts) - duplicates
+        if admitted.refused:
+            # Only now: a request that was not taken comes again, and its letters would be there twice.
+            self._bury(admitted.refused, key.shop, "events")
+            if not admitted.events:
+                return _none_taken(admitted.refused, found.single)
+        refused = tuple(_refused(one) for one in admitted.refused)
+        return _json(202, Accepted(accepted=accepted, duplicates=duplicates, refused=refused))
+
+    def _submit(self, events: list[Event]) -> Any:
+        """Hand over to the host; a full queue is 429, a stopped host 503."""
+        try:
+            return self._tocsin.host.submit(events)
+        except Retryable as error:
+            if self._tocsin.host.stopped:
+                raise
+            wait = str(max(1, round(error.after_s)))
+            raise Refusal(429, "overloaded", error.reason, headers={"retry-after": wait}) from error
+
+    def _admit(self, found: Cut, shop: str) -> Admitted:
+        door, now = self._tocsin.door, self._tocsin.clock.now()
+        most = self._tocsin.settings.max_event_bytes
+        events: list[Event] = []
+        refused: list[Refused] = []
+        for index, piece in found.pieces:
+            document: Any = None
+            try:
+                document = parsed(piece, most)
+                events.append(
+                    door.admit(document, now=now, live=True, shop=shop or None, size=len(piece), strict=found.strict)
+                )
+            except BadEvent as error:
+                refused.append(Refused(index, document, error))
+        return Admitted(events, refused)
+
+    def _bury(self, refused: list[Refused], shop: str, door: str) -> None:
+        """Keep dead letters without making the caller wait for the records."""
+        for one in refused:
+            self._measures.refused.labels(one.error.code).inc()
+        now = self._tocsin.clock.now()
+
+        async def put() -> None:
+            await asyncio.to_thread(self.box.put, refused, now=now, shop=shop or self._tocsin.settings.shop, door=door)
+
+        task = asyncio.get_running_loop().create_task(put())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def settle(self) -> None:
+        """Wait until every dead letter so far is in the box."""
+        await asyncio.gather(*self._background)
+
+    # Verdicts -------------------------------------------------------------------------------------------------------
+
+    async def _verdict(self, found: Cut, key: ApiKey, began: float) -> _Answer:
+        if len(found.pieces) != 1:
+            raise Refusal(400, "malformed", "a verdict is asked for exactly one event")
+        admitted = self._admit(found, key.shop)
+        if admitted.refused:
+            self._bury(admitted.refused, key.shop, "verdicts")
+            return _none_taken(admitted.refused, single=True)
+        if self._waiting >= MOST_WAITING:
+            raise Refusal(429, "overloaded", "too many verdicts are asked for at once", headers={"retry-after": "1"})
+        self._waiting += 1
+        try:
+            verdict, replayed = await self._served(admitted.events[0], began)
+        finally:
+            self._waiting -= 1
+        return _json(200, answer_of(verdict, replayed))
+
+    async def _served(self, event: Event, began: float) -> tuple[Verdict, bool]:
+        """Return what the host says in time, or the configured fall-back; the record says which it was."""
+        host = self._tocsin.host
+        job: VerdictJob = host.verdict(event)
+        waiting = asyncio.wrap_future(job.future)
+        left = self._deadline_s - (time.perf_counter() - began)
+        done, _ = await asyncio.wait({waiting}, timeout=max(0.001, left))
+        if not done and job.give_up():
+            waiting.cancel()
+            return build(event, None, mode=host.verdict_mode, fallback=host.fallback, late=True), False
+        return await waiting, job.replayed
+
+
+_Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
+
+
+def answer_of(verdict: Verdict, replayed: bool) -> VerdictAnswer:
+    """Return what the caller is told of a verdict."""
+    return VerdictAnswer(
+        id=verdict.id,
+        event=verdict.event_id,
+        decision=verdict.served,
+        computed=verdict.computed,
+        score=verdict.score,
+        reasons=verdict.reasons,
+        expires=verdict.expires,
+        late=verdict.late,
+        degraded=verdict.degraded,
+        replayed=replayed,
+        outcome=verdict.outcome,
+    )
+
+
+def _refused(one: Refused) -> RefusedEvent:
+    document = one.document if isinstance(one.document, dict) else {}
+    id = document.get("id")
+    return RefusedEvent(
+        index=one.index,
+        id=id[:200] if isinstance(id, str) else "",
+        code=one.error.code,
+        field=one.error.field,
+        detail=one.error.reason,
+    )
+
+
+def _none_taken(refused: list[Refused], single: bool) -> _Answer:
+    """Answer a request of which no event was accepted: the one problem, or all of them."""
+    if single:
+        return _problem(problem_of(refused[0].error))
+    found = problem(400, "all-refused", "no event of this request was accepted; see refused")
+    return _problem(
+        msgspec.structs.replace(found, refused=tuple(msgspec.to_builtins(_refused(one)) for one in refused))
+    )
+
+
+def _headers(scope: Scope) -> dict[bytes, str]:
+    return {name: value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _json(status: int, value: Any) -> _Answer:
+    body = msgspec.json.encode(value)
+    return status, body, [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+
+
+def _problem(found: Problem, headers: dict[str, str] | None = None) -> _Answer:
+    body = msgspec.json.encode(found)
+    both = {**headers_of(found), **(headers or {}), "content-length": str(len(body))}
+    return found.status, body, [(name.encode(), value.encode()) for name, value in both.items()]

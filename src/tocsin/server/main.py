@@ -1,0 +1,119 @@
+"""The server: the hot path, the console API and the console behind one address."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from tocsin.errors import Misconfigured
+from tocsin.server.accounts import Accounts
+from tocsin.server.api import console_api
+from tocsin.server.intake import PATHS, Intake
+from tocsin.server.metrics import Measures
+from tocsin.server.shell import Shell, console_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from tocsin.app import Tocsin
+    from tocsin.server.bodies import Receive, Scope, Send
+
+OPEN_S = 10
+"""How long answers under way may take after the order to stop."""
+_API = ("/v1/", "/openapi.json", "/healthz", "/readyz", "/metrics")
+
+
+class Web:
+    """One installation's web: raw intake for the machine doors, FastAPI for the API, files for everything else."""
+
+    def __init__(self, tocsin: Tocsin) -> None:
+        self.tocsin = tocsin
+        self.accounts = Accounts(tocsin.records, tocsin.clock.now, session_hours=tocsin.settings.session_hours)
+        self.measures = Measures()
+        self.intake = Intake(tocsin, self.accounts, self.measures)
+        self.api = console_api()
+        self.api.state.tocsin = tocsin
+        self.api.state.accounts = self.accounts
+        self.api.state.measures = self.measures
+        self.api.state.started = True
+        self._shell = Shell(self._route, tocsin.settings.trusted_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        await self._shell(scope, receive, send)
+
+    def close_streams(self) -> None:
+        """End the live streams, so that a stop need not wait for readers who never leave."""
+        for mailbox in list(self.api.state.mailboxes):
+            mailbox.close()
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if scope["type"] == "http" and path in PATHS and (path == "/v1/events" or scope["method"] == "POST"):
+            await self.intake(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and not path.startswith(_API):
+            answer = await asyncio.to_thread(console_file, path)
+            await answer(scope, receive, send)
+        else:
+            await self.api(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.intake.settle()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(tocsin: Tocsin) -> Web:
+    """Return the ASGI app of a started installation."""
+    return Web(tocsin)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that ends the live streams first when it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, web: Web) -> None:
+        super().__init__(config)
+        self._web = web
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._web.close_streams()
+        super().handle_exit(sig, frame)
+
+
+def serve(tocsin: Tocsin, host: str, port: int, *, ready: Callable[[Web], Any] | None = None) -> None:
+    """Serve a started installation until SIGTERM or SIGINT; answers under way get ``OPEN_S`` seconds.
+
+    ``ready`` is called once with the app before the first request. Misconfigured where the port cannot be had.
+    """
+    web = create_app(tocsin)
+    if ready is not None:
+        ready(web)
+    config = uvicorn.Config(
+        web,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=OPEN_S,
+        backlog=2048,
+    )
+    server = _Server(config, web)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise Misconfigured(f"nothing can listen on {host}:{port}; choose another address with --port or TOCSIN_PORT")

@@ -1,0 +1,110 @@
+"""The shell around all doors: trusted hosts, security headers, the console's files.
+
+References: OWASP Secure Headers; the console's components write styles at run time, hence ``style-src 'unsafe-inline'``
+(scripts stay closed).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.responses import FileResponse, HTMLResponse
+
+from tocsin.server.problems import headers_of, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.responses import Response
+
+    from tocsin.server.bodies import Message, Receive, Scope, Send
+
+    App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CONSOLE = Path(__file__).parent / "console"
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+SECURITY: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=()"),
+)
+PROBES = frozenset({"/healthz", "/readyz"})
+"""Asked by supervisors under whatever name the machine has."""
+_NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Tocsin</title>
+<body><h1>Tocsin</h1>
+<p>The server runs; the console has not been built. Run <code>make setup</code> in the checkout, then reload this page.
+The API is described in <a href="/openapi.json">/openapi.json</a>.</p>
+<p lang="zh">服务正在运行，但控制台尚未构建。请执行 <code>make setup</code>，然后刷新本页。</p></body></html>"""
+
+
+class Shell:
+    """Wraps an app: refuses foreign host names, adds the security headers to every answer."""
+
+    def __init__(self, app: App, trusted_hosts: str) -> None:
+        self._app = app
+        self._trusted = frozenset(name.strip().lower() for name in trusted_hosts.split(",") if name.strip())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *SECURITY]
+            await send(message)
+
+        if scope["path"] not in PROBES and not self._trusts(scope):
+            found = problem(400, "host", "this host name is not trusted; add it to the setting trusted_hosts")
+            headers = [(name.encode(), value.encode()) for name, value in headers_of(found).items()]
+            await guarded({"type": "http.response.start", "status": 400, "headers": headers})
+            await guarded({"type": "http.response.body", "body": msgspec.json.encode(found)})
+            return
+        await self._app(scope, receive, guarded)
+
+    def _trusts(self, scope: Scope) -> bool:
+        if "*" in self._trusted:
+            return True
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value.decode("latin-1").lower()
+                bare = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
+                return bare in self._trusted
+        return False
+
+
+def console_file(path: str, folder: Path = CONSOLE) -> Response:
+    """Return a file of the console; any other address gives its page, which knows its own routes."""
+    page = folder / "index.html"
+    if not page.is_file():
+        return HTMLResponse(_NOT_BUILT, headers={"cache-control": "no-store"})
+    root = folder.resolve()
+    wanted = (root / path.lstrip("/")).resolve() if "\0" not in path else root
+    if wanted.is_file() and wanted.is_relative_to(root) and wanted != page.resolve():
+        hashed = path.startswith("/assets/")
+        keep = "public, max-age=31536000, immutable" if hashed else "public, max-age=3600"
+        return FileResponse(wanted, headers={"cache-control": keep})
+    # A file with a hashed name that is gone must not be answered with a page: the browser would take it for a script.
+    status = 404 if path.startswith("/assets/") else 200
+    return FileResponse(page, status_code=status, headers={"cache-control": "no-cache"})
