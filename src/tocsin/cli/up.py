@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--data-dir", default=None, help="Folder of journal, records and keys (default: data).")
 @click.option("--host", default=None, help="Address to listen on (default: 127.0.0.1).")
 @click.option("--port", type=int, default=None, help="Port to listen on (default: 8700).")
-@click.option("--speed", type=float, default=1.0, show_default=True, help="How fast the demo store's time runs.")
+@click.option("--speed", type=float, default=2.0, show_default=True, help="How fast the demo store's time runs.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the demo store.")
 def command(demo: bool, data_dir: str | None, host: str | None, port: int | None, speed: float, seed: int) -> None:
     """Serve until stopped; the first start prints the first password."""
@@ -87,7 +87,7 @@ def _demo_settings(settings: config.Settings) -> config.Settings:
         automation="auto",
         verdict_mode="live",
         webhook_secret=secret_file.read_text().strip(),
-        demo_url=f"http://127.0.0.1:{settings.port + 1}/tocsin/actions",
+        demo_url=f"http://127.0.0.1:{settings.port + 1}/actions",
     )
 
 
@@ -114,7 +114,7 @@ def _open_store(tocsin: Tocsin, speed: float, seed: int) -> subprocess.Popen[byt
         "TOCSIN_DEMO_SECRET": settings.webhook_secret,
     }
     arguments = {
-        "--server": f"http://127.0.0.1:{settings.port}",
+        "--url": f"http://127.0.0.1:{settings.port}",
         "--port": str(settings.port + 1),
         "--seed": str(seed),
         "--speed": str(speed),
