@@ -1,0 +1,207 @@
+"""The fraud desk's three entrances; see the package's docstring for what it watches."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import numpy as np
+import yaml
+
+from tocsin.core.desk import Judgement
+from tocsin.core.events import MINUTE, subject_of
+from tocsin.core.playbook import Playbook, playbook_from
+from tocsin.core.signal import Decision, Reason, Signal, Text, signal_id
+from tocsin.desks.fraud import testing
+from tocsin.desks.fraud.declarations import KINDS, PAYMENT, RULES, SCORED, SERIES, WINDOWS
+from tocsin.desks.fraud.features import CODES, NAMES, REASONS, SERVED, model_input
+from tocsin.desks.fraud.learning import Plan, learn
+from tocsin.desks.fraud.model import FraudModel, unpack
+from tocsin.methods.costs import ANSWERS
+from tocsin.methods.reasons import strongest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tocsin.core.desk import (
+        Batch,
+        Bucket,
+        Candidate,
+        Deadline,
+        Features,
+        Labelled,
+        Miss,
+        Ratio,
+        Rule,
+        Series,
+        Window,
+    )
+
+DECISIONS = tuple(Decision(answer) for answer in ANSWERS)
+RISKY = 0.5
+"""An account-fraud signal needs a payment that is more likely harmful than not,"""
+INSISTING = 4
+"""and so many payments of the card or account within the hour."""
+INSISTENCE = Text(
+    "{payments} payments within an hour, the last one harmful with probability {percent} %.",
+    "一小时内 {payments} 笔付款，最近一笔有 {percent}% 的可能为欺诈。",
+)
+
+
+class FraudDesk:
+    """Watches payments and orders; see ``core.desk.Desk`` for the members.
+
+    Parameters
+    ----------
+    model
+        The loaded model; without one nothing is scored, rules and card testing go on.
+    digest
+        SHA-256 of its artefact, for verdicts.
+    """
+
+    name = "fraud"
+    version = 1
+    reads = (*SCORED, "label.given")
+    windows: tuple[Window | Ratio, ...] = WINDOWS
+    series: tuple[Series, ...] = SERIES
+    deadlines: tuple[Deadline, ...] = ()
+    rules: tuple[Rule, ...] = RULES
+    kinds: Mapping[str, Text] = KINDS
+
+    def __init__(self, model: FraudModel | None = None, digest: str = "", plan: Plan | None = None) -> None:
+        self.model = model
+        self.digest = digest
+        self.plan = plan or Plan()
+
+    def judge(self, batch: Batch, features: Features) -> Judgement:
+        """Score payments and orders, explain and answer those worth it, and notice card testing."""
+        amounts = batch.column("amount")
+        scored = batch.of_type(*SCORED) & amounts.present
+        scores = np.full(batch.n, np.nan)
+        declined = np.array([status == "declined" for status in batch.texts("status")], bool)
+        signals = testing.signals(batch, features, batch.of_type(*PAYMENT) & declined)
+        rows = np.flatnonzero(scored)
+        if self.model is None or not len(rows):
+            return Judgement(scores=scores, signals=signals, model=self.digest)
+        amount = amounts.values[rows]
+        time = np.fromiter((batch.events[row].time for row in rows.tolist()), np.int64, len(rows))
+        x = model_input(features.matrix(SERVED)[rows], SERVED, amount, time)
+        p = self.model.calibration(self.model.raw(x))
+        scores[rows] = p
+        answers = self.model.costs.cheapest(p, amount)
+        worth = np.flatnonzero(answers > 0)
+        reasons = self.explain(x[worth])
+        signals.extend(_insisting(batch, features, rows[worth], p[worth]))
+        return Judgement(
+            scores=scores,
+            decisions={int(rows[at]): DECISIONS[answers[at]] for at in worth},
+            reasons={int(rows[at]): reason for at, reason in zip(worth, reasons, strict=True)},
+            signals=sorted(signals, key=lambda pair: pair[0]),
+            model=self.digest,
+        )
+
+    def explain(self, x: np.ndarray) -> list[tuple[Reason, ...]]:
+        """Return the reasons of each row of a model input [n, len(NAMES)], from exact additive attributions."""
+        if self.model is None or not len(x):
+            return [() for _ in x]
+        groups, own = self.model.groups(), self.model.columns(x)
+        told = []
+        for parts, values in zip(self.model.contributions(x)[:, :-1], own, strict=True):
+            reasons = []
+            for group in strongest(parts, groups):
+                member = int(np.argmax(np.where(groups == group, parts, -np.inf)))
+                value = float(values[member])
+                reasons.append(
+                    Reason(
+                        code=CODES[group],
+                        text=REASONS[CODES[group]],
+                        feature=self.model.features[member],
+                        value=value if np.isfinite(value) else None,
+                        contribution=float(parts[groups == group].sum()),
+                    )
+                )
+            told.append(tuple(reasons))
+        return told
+
+    def closed(self, buckets: Sequence[Bucket]) -> Sequence[Signal]:
+        """Return nothing: the series are shown and verified, the windows notice first."""
+        return ()
+
+    def missed(self, misses: Sequence[Miss]) -> Sequence[Signal]:
+        """Return nothing: the desk declares no deadline."""
+        return ()
+
+    def learn(self, labelled: Labelled) -> Candidate | None:
+        """Return the candidate of ``learning.learn`` by this desk's plan."""
+        return learn(labelled, self.plan, version=self.version)
+
+    def with_model(self, artefact: bytes | None) -> FraudDesk:
+        """Return the desk with that model; Misconfigured where the artefact is damaged."""
+        if artefact is None:
+            return FraudDesk(plan=self.plan)
+        return FraudDesk(unpack(artefact), hashlib.sha256(artefact).hexdigest(), self.plan)
+
+    def playbooks(self) -> Sequence[Playbook]:
+        """Return the playbooks beside the desk."""
+        return _playbooks()
+
+
+def _insisting(batch: Batch, features: Features, rows: np.ndarray, p: np.ndarray) -> list[tuple[int, Signal]]:
+    """Return a signal for each risky payment of somebody who pays again and again."""
+    of_card, of_account = features["card_n_1h"], features["account_n_1h"]
+    total = features["account_sum_1d"]
+    found = []
+    for row, risk in zip(rows.tolist(), p.tolist(), strict=True):
+        payments = int(max(np.nan_to_num(of_card.values[row]), np.nan_to_num(of_account.values[row])))
+        data = batch.events[row].data
+        entity = "account" if data.get("account") else "card"
+        key = data.get(entity)
+        if risk < RISKY or payments < INSISTING or not isinstance(key, str):
+            continue
+        event = batch.events[row]
+        spent = float(total.values[row]) if total.present[row] else float(data["amount"]) * payments
+        seen = {"payments": payments, "percent": round(100 * risk)}
+        subject = subject_of(entity, key)
+        found.append(
+            (
+                row,
+                Signal(
+                    id=signal_id("fraud", "account-fraud", event.shop, subject, event.tau),
+                    desk="fraud",
+                    kind="account-fraud",
+                    shop=event.shop,
+                    subject=subject,
+                    score=risk,
+                    onset=event.tau - event.tau % MINUTE,
+                    tau=event.tau,
+                    entities={
+                        name: value
+                        for name in ("account", "card", "device", "ip")
+                        if isinstance(value := data.get(name), str) and value
+                    },
+                    evidence=seen | {"amount": int(spent)},
+                    reasons=(Reason("account-fraud", INSISTENCE.filled(seen)),),
+                    loss_per_minute=int(risk * spent / 60),
+                    currency=str(data.get("currency", "")),
+                ),
+            )
+        )
+    return found
+
+
+@cache
+def _playbooks() -> tuple[Playbook, ...]:
+    folder = files("tocsin.desks.fraud") / "playbooks"
+    found = sorted((place for place in folder.iterdir() if place.name.endswith(".yaml")), key=lambda place: place.name)
+    return tuple(playbook_from(yaml.safe_load(place.read_text(encoding="utf-8"))) for place in found)
+
+
+def shipped() -> FraudDesk:
+    """Return the desk with the model in the wheel, which was trained on the demo store (see its card)."""
+    place = files("tocsin.desks.fraud") / "model.bin"
+    return FraudDesk().with_model(place.read_bytes() if place.is_file() else None)
+
+
+__all__ = ["NAMES", "FraudDesk", "shipped"]

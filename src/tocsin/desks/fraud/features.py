@@ -1,0 +1,124 @@
+"""From windows to what the model reads: amounts against the card's own past, and the calendar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tocsin.core.desk import Ratio, Window
+from tocsin.core.events import DAY, HOUR
+from tocsin.core.signal import Text
+from tocsin.desks.fraud.declarations import WINDOWS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SERVED = tuple(window.name for window in WINDOWS if isinstance(window, Window | Ratio))
+"""The names of the windows, in the order in which verdicts journal them."""
+
+DERIVED = (
+    "amount",
+    "amount_over_usual",
+    "amount_deviation",
+    "amount_over_28d",
+    "amount_over_7d",
+    "usual_amount",
+    "lift_1d",
+    "lift_7d",
+    "lift_14d",
+    "spread_7d",
+    "spread_14d",
+    "account_over_28d",
+    "hour",
+    "weekday",
+)
+NAMES = (*DERIVED, *SERVED)
+
+REASONS: dict[str, Text] = {
+    "unusual-amount": Text(
+        "The amount differs from what is usual for this card.", "本次金额与该卡平常的消费金额不符。"
+    ),
+    "spending-pattern": Text(
+        "Spending with this card has changed in the last days.", "该卡最近几天的消费习惯发生了变化。"
+    ),
+    "many-payments": Text("There were unusually many payments in a short time.", "短时间内付款次数异常。"),
+    "many-cards": Text("Several cards were used together.", "同时使用了多张卡。"),
+    "declines": Text("Payments were declined shortly before.", "此前不久有付款被拒。"),
+    "merchant-risk": Text("Recent payments to this seller were disputed.", "该商户近期的付款有争议。"),
+    "history": Text("Earlier payments of this customer were disputed.", "该客户此前的付款有争议。"),
+    "unusual-time": Text("The time of the payment is unusual.", "付款时间不同寻常。"),
+}
+CODES = tuple(REASONS)
+
+
+def code_of(feature: str) -> str:
+    """Return the reason code that a feature speaks for.
+
+    >>> code_of("merchant_risk_7d"), code_of("amount_over_usual"), code_of("device_cards_1h")
+    ('merchant-risk', 'unusual-amount', 'many-cards')
+    """
+    if feature.startswith("merchant_"):
+        return "merchant-risk"
+    if "fraud" in feature:
+        return "history"
+    if "declined" in feature:
+        return "declines"
+    if "cards" in feature or "accounts" in feature:
+        return "many-cards"
+    if feature in {"hour", "weekday"}:
+        return "unusual-time"
+    if "amount" in feature or "over" in feature:
+        return "unusual-amount"
+    if "_n_" in feature or "orders" in feature or "since" in feature:
+        return "many-payments"
+    return "spending-pattern"
+
+
+def model_input(served: np.ndarray, names: Sequence[str], amount: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Return float64 [n, len(NAMES)], NaN where missing.
+
+    Parameters
+    ----------
+    served
+        float64 [n, k], the windows' values as they were served; a window that is not among ``names`` [k] is missing.
+    amount
+        float64 [n], minor units; NaN where missing.
+    time
+        int64 [n], the events' own times in microseconds.
+    """
+    place = {name: at for at, name in enumerate(names)}
+    blank = np.full(len(served), np.nan)
+
+    def of(name: str) -> np.ndarray:
+        return served[:, place[name]] if name in place else blank
+
+    amount = np.asarray(amount, float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        usual = _usual(of)
+        columns = [
+            amount,
+            amount / usual,
+            (amount - of("card_base_mean")) / of("card_base_std"),
+            amount / of("card_mean_28d"),
+            amount / of("card_mean_7d"),
+            usual,
+            of("card_mean_1d") / usual,
+            of("card_mean_7d") / usual,
+            of("card_mean_14d") / usual,
+            of("card_std_7d") / usual,
+            of("card_std_14d") / usual,
+            amount / of("account_mean_28d"),
+            (time % DAY) / HOUR,
+            ((time // DAY + 3) % 7).astype(float),
+        ]
+    x = np.column_stack([*columns, *(of(name) for name in SERVED)])
+    x[~np.isfinite(x)] = np.nan
+    return x
+
+
+def _usual(of: Callable[[str], np.ndarray]) -> np.ndarray:
+    """Return the card's usual amount: matured payments without those that turned out to be fraud, at least two."""
+    count = of("card_base_56d") - of("card_fraud_56d")
+    total = of("card_base_mean") * of("card_base_56d") - of("card_fraud_sum_56d")
+    return np.where((count >= 2) & (total > 0), total / count, np.nan)

@@ -1,0 +1,88 @@
+"""The fraud model as an artefact: plain data with a checksum, never code.
+
+Layout: the line ``tocsin.fraud.1``, the SHA-256 of what follows as hex and a line feed, then one MessagePack map.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tocsin.desks.fraud.features import CODES, NAMES, code_of
+from tocsin.errors import Misconfigured
+from tocsin.methods.calibration import Calibration
+from tocsin.methods.costs import Costs
+from tocsin.methods.linear import Linear
+from tocsin.methods.trees import Trees
+
+MAGIC = b"tocsin.fraud.1\n"
+
+
+class FraudModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A learned model: which features it reads, linear or trees, calibration, costs and its card."""
+
+    features: tuple[str, ...]
+    """Names among ``features.NAMES``, in the model's order."""
+    calibration: Calibration
+    costs: Costs
+    card: dict[str, Any]
+    linear: Linear | None = None
+    trees: Trees | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a model that does not fit this desk."""
+        if (self.linear is None) == (self.trees is None):
+            raise ValueError("a model is either linear or trees")
+        unknown = sorted(set(self.features) - set(NAMES))
+        if unknown:
+            raise ValueError(f"the model reads features this version does not know: {', '.join(unknown)}")
+        width = len(self.linear.weights) if self.linear is not None else self.core_trees.features
+        if width != len(self.features):
+            raise ValueError(f"the model has {width} inputs but names {len(self.features)} features")
+
+    @property
+    def core_trees(self) -> Trees:
+        """The trees of a model that is not linear."""
+        assert self.trees is not None
+        return self.trees
+
+    def columns(self, x: np.ndarray) -> np.ndarray:
+        """Return the model's own columns of a full input [n, len(NAMES)]."""
+        return x[:, [NAMES.index(name) for name in self.features]]
+
+    def raw(self, x: np.ndarray) -> np.ndarray:
+        """Return raw scores [n] of a full input."""
+        own = self.columns(x)
+        return self.linear.raw(own) if self.linear is not None else self.core_trees.raw(own)
+
+    def contributions(self, x: np.ndarray) -> np.ndarray:
+        """Return [n, k + 1], the exact additive parts of the raw scores, the base last."""
+        own = self.columns(x)
+        return self.linear.contributions(own) if self.linear is not None else self.core_trees.contributions(own)
+
+    def groups(self) -> np.ndarray:
+        """Return for each feature the number of its reason among ``features.CODES``."""
+        return np.array([CODES.index(code_of(name)) for name in self.features])
+
+    def pack(self) -> bytes:
+        """Return the artefact."""
+        body = msgspec.msgpack.encode(self)
+        return MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def unpack(artefact: bytes) -> FraudModel:
+    """Return the model of an artefact; Misconfigured where it is cut off, altered or made for another version."""
+    if not artefact.startswith(MAGIC):
+        raise Misconfigured(
+            "fraud model: this is no artefact of the fraud desk; publish one made by `tocsin model train`"
+        )
+    head, _, body = artefact[len(MAGIC) :].partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != head:
+        raise Misconfigured("fraud model: the checksum does not match; the artefact is damaged, publish it again")
+    try:
+        return msgspec.msgpack.decode(body, type=FraudModel)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Misconfigured(f"fraud model: {error}") from error
