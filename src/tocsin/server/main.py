@@ -13,10 +13,12 @@ from tocsin.server.accounts import Accounts
 from tocsin.server.api import console_api
 from tocsin.server.intake import PATHS, Intake
 from tocsin.server.metrics import Measures
-from tocsin.server.shell import Shell, console_file
+from tocsin.server.shell import Shell
+from tocsin.server.static import console_file, console_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from types import FrameType
 
     from tocsin.app import Tocsin
@@ -30,7 +32,8 @@ _API = ("/v1/", "/openapi.json", "/healthz", "/readyz", "/metrics")
 class Web:
     """One installation's web: raw intake for the machine doors, FastAPI for the API, files for everything else."""
 
-    def __init__(self, tocsin: Tocsin) -> None:
+    def __init__(self, tocsin: Tocsin, console: Path) -> None:
+        self._console = console
         self.tocsin = tocsin
         self.accounts = Accounts(tocsin.records, tocsin.clock.now, session_hours=tocsin.settings.session_hours)
         self.measures = Measures()
@@ -59,7 +62,7 @@ class Web:
         if scope["type"] == "http" and path in PATHS and (path == "/v1/events" or scope["method"] == "POST"):
             await self.intake(scope, receive, send)
         elif scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and not path.startswith(_API):
-            answer = await asyncio.to_thread(console_file, path)
+            answer = await asyncio.to_thread(console_file, path, self._console)
             await answer(scope, receive, send)
         else:
             await self.api(scope, receive, send)
@@ -72,9 +75,9 @@ class Web:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def create_app(tocsin: Tocsin) -> Web:
-    """Return the ASGI app of a started installation."""
-    return Web(tocsin)
+def create_app(tocsin: Tocsin, *, console: Path | None = None) -> Web:
+    """Return the ASGI app of a started installation; ``console`` is the folder of the built console."""
+    return Web(tocsin, console or console_folder())
 
 
 class _Server(uvicorn.Server):

@@ -1,10 +1,12 @@
 """The OpenAPI 3.1 document: routes from FastAPI, shapes from msgspec, events from the vocabulary.
 
-``python -m tocsin.server.schema`` writes it to standard output; the committed copy is docs/openapi.json.
+``tocsin openapi`` and ``python -m tocsin.server.schema`` write it to standard output; the committed copy is
+docs/openapi.json.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -217,7 +219,7 @@ def _shapes(kinds: list[Any]) -> dict[str, Any]:
 
 def written(app: FastAPI) -> bytes:
     """Return the document as it is committed."""
-    return msgspec.json.format(msgspec.json.encode(document(app)), indent=1) + b"\n"
+    return (json.dumps(document(app), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The shell around all doors: trusted hosts, security headers, the console's files.
+"""The shell around all doors: trusted hosts and security headers.
 
 References: OWASP Secure Headers; the console's components write styles at run time, hence ``style-src 'unsafe-inline'``
 (scripts stay closed).
@@ -6,24 +6,18 @@ References: OWASP Secure Headers; the console's components write styles at run t
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from starlette.responses import FileResponse, HTMLResponse
-
 from tocsin.server.problems import headers_of, problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from starlette.responses import Response
-
     from tocsin.server.bodies import Message, Receive, Scope, Send
 
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-CONSOLE = Path(__file__).parent / "console"
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -50,11 +44,6 @@ SECURITY: tuple[tuple[bytes, bytes], ...] = (
 )
 PROBES = frozenset({"/healthz", "/readyz"})
 """Asked by supervisors under whatever name the machine has."""
-_NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Tocsin</title>
-<body><h1>Tocsin</h1>
-<p>The server runs; the console has not been built. Run <code>make setup</code> in the checkout, then reload this page.
-The API is described in <a href="/openapi.json">/openapi.json</a>.</p>
-<p lang="zh">服务正在运行，但控制台尚未构建。请执行 <code>make setup</code>，然后刷新本页。</p></body></html>"""
 
 
 class Shell:
@@ -92,19 +81,3 @@ class Shell:
                 bare = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
                 return bare in self._trusted
         return False
-
-
-def console_file(path: str, folder: Path = CONSOLE) -> Response:
-    """Return a file of the console; any other address gives its page, which knows its own routes."""
-    page = folder / "index.html"
-    if not page.is_file():
-        return HTMLResponse(_NOT_BUILT, headers={"cache-control": "no-store"})
-    root = folder.resolve()
-    wanted = (root / path.lstrip("/")).resolve() if "\0" not in path else root
-    if wanted.is_file() and wanted.is_relative_to(root) and wanted != page.resolve():
-        hashed = path.startswith("/assets/")
-        keep = "public, max-age=31536000, immutable" if hashed else "public, max-age=3600"
-        return FileResponse(wanted, headers={"cache-control": keep})
-    # A file with a hashed name that is gone must not be answered with a page: the browser would take it for a script.
-    status = 404 if path.startswith("/assets/") else 200
-    return FileResponse(page, status_code=status, headers={"cache-control": "no-cache"})

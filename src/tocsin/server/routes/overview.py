@@ -67,11 +67,15 @@ def overview(request: Request) -> Response:
                     name=one["name"],
                     key=one["key"],
                     points=tuple((int(point[0]), point[1]) for point in one["points"]),
-                    bucket_s=int(one.get("bucket_s", 0)),
+                    bucket_s=60,
                 )
                 for one in seen.get("series", ())
             ),
-            counters={**tocsin.host.counters, **{f"fold_{name}": n for name, n in tocsin.fold.counters.items()}},
+            counters={
+                **seen.get("counters", {}),
+                **tocsin.host.counters,
+                **{f"fold_{name}": n for name, n in tocsin.fold.counters.items()},
+            },
         )
     )
 
