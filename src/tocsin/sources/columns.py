@@ -116,8 +116,9 @@ def _time(field: str, first_day: bool) -> Converter:
 
 def _address(value: Any) -> Any:
     text = key_text(value)
-    if text.isdigit() and int(text) < 2**32:
-        return str(ipaddress.ip_address(int(text)))
+    number = parse_number(text) if text.replace(".", "", 1).isdigit() else None
+    if number is not None and number < 2**32:
+        return str(ipaddress.ip_address(int(number)))
     try:
         return str(ipaddress.ip_address(text))
     except ValueError as error:

@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 
 from tocsin.core.events import derived_id
+from tocsin.core.vocabulary import VOCABULARY
 from tocsin.errors import BadEvent, Misconfigured
 from tocsin.methods.parsing import is_missing, parse_number
 from tocsin.sources.columns import Converter, converters
@@ -88,7 +89,9 @@ class Table:
         *,
         mapping: Mapping | None = None,
         notes: Sequence[str] = (),
+        whole: pl.DataFrame | None = None,
     ) -> None:
+        self._whole = whole
         self.name = name
         self.columns = list(columns)
         self.mapping = mapping
@@ -108,6 +111,8 @@ class Table:
 
     def frame(self) -> tuple[pl.DataFrame, list[int]]:
         """Return all rows as a data frame (texts where the file holds texts) and the line number of each."""
+        if self._whole is not None:
+            return self._whole, list(range(1, self._whole.height + 1))
         lines: list[int] = []
         chunks: list[pl.DataFrame] = []
         iterator = self.rows()
@@ -132,17 +137,24 @@ class Table:
                 self.refusals.add(line, error.reason, error.code, error.field)
                 continue
             yield line, document
+        for field, count in convert.left_out.items():
+            self.notes.append(f"{count} rows hold a {field} that cannot be read; they were taken without it")
 
 
 class _Documents:
-    """Turns rows into event documents by the mapping; the converters are settled once, from the sample."""
+    """Turns rows into event documents by the mapping; the converters are settled once, from the sample.
+
+    A required field that cannot be read refuses the row; another one is left out and counted in ``left_out``.
+    """
 
     def __init__(self, table: Table, mapping: Mapping) -> None:
         self._mapping = mapping
         self._source = f"file:{table.name}"
         self._at = {name: position for position, name in enumerate(table.columns)}
         self._converters: list[tuple[str, int, Converter]] = []
-        self._time: Converter
+        known = VOCABULARY.get(mapping.type)
+        self._required = {field.name for field in known.fields if field.required} if known else set()
+        self.left_out: Counter[str] = Counter()
         samples = {name: table.texts(name) for name in table.columns}
         self._time, named, rest = converters(mapping, table.columns, samples)
         for field, column, converter in (*named, *rest):
@@ -155,7 +167,13 @@ class _Documents:
             raise BadEvent(f"column {mapping.time!r} holds no time", field="time", code="missing")
         data: dict[str, Any] = {}
         for field, at, convert in self._converters:
-            value = convert(row[at])
+            try:
+                value = convert(row[at])
+            except BadEvent:
+                if field in self._required:
+                    raise
+                self.left_out[field] += 1
+                continue
             if value is not None:
                 data[field] = value
         key = row[self._at[mapping.id]] if mapping.id else None
@@ -296,7 +314,8 @@ def open_parquet(name: str, stream: BinaryIO, *, mapping: Mapping | None = None)
 
 def table_of_frame(name: str, frame: pl.DataFrame, *, mapping: Mapping | None = None) -> Table:
     """Return the table of a data frame; rows are numbered from 1."""
-    return _table(name, frame.columns, _frame_rows(frame), Refusals(), mapping, ["data frame"])
+    table = _table(name, frame.columns, _frame_rows(frame), Refusals(), mapping, ["data frame"])
+    return Table(name, frame.columns, table.rows, table.sample, table.refusals, mapping=mapping, whole=frame)
 
 
 def _frame_rows(frame: pl.DataFrame) -> Iterator[Row]:

@@ -1,0 +1,1 @@
+"""Any file through the whole loop in shadow: what would Tocsin have seen, and what would it have done?"""
