@@ -1,0 +1,86 @@
+import type { EChartsCoreOption } from "echarts/core";
+import { useMemo } from "react";
+
+import type { Action, Incident, SeriesView } from "../api/types";
+import { clock, figure } from "../format/format";
+import { serverNow } from "../hooks/useNow";
+import { useI18n } from "../i18n/I18n";
+import { Chart } from "./Chart";
+import { usePalette } from "./palette";
+
+/** The series that shows the incident, with its onset, and from where to where each action held. */
+export default function EvidenceChart(props: { series: SeriesView; incident: Incident; actions: Action[] }) {
+  const { series, incident, actions } = props;
+  const { t, language } = useI18n();
+  const palette = usePalette();
+  const done = useMemo(
+    () =>
+      actions
+        .filter((action) => action.done)
+        .map((action) => ({ from: action.done ?? 0, to: action.ended || action.expires || 0 })),
+    [actions],
+  );
+  const option = useMemo<EChartsCoreOption>(() => {
+    const now = serverNow();
+    const first = done.length ? Math.min(...done.map((span) => span.from)) : 0;
+    const marks = [
+      { at: incident.onset, name: t("chart.onset"), color: palette.alarm },
+      ...(first ? [{ at: first, name: t("chart.acted"), color: palette.good }] : []),
+    ];
+    return {
+      animation: false,
+      grid: { left: 8, right: 14, top: 30, bottom: 4, containLabel: true },
+      tooltip: {
+        trigger: "axis",
+        backgroundColor: palette.panel,
+        borderColor: palette.line,
+        textStyle: { color: palette.ink, fontSize: 12 },
+        formatter: (items: { value: [number, number | null] }[]) => {
+          const value = items[0]?.value;
+          if (!value) return "";
+          return `${clock(value[0] * 1000, now)}<br><b>${value[1] === null ? t("chart.missing") : figure(value[1], language)}</b>`;
+        },
+      },
+      xAxis: {
+        type: "time",
+        axisLine: { lineStyle: { color: palette.line } },
+        axisTick: { show: false },
+        axisLabel: { color: palette.ink2, fontSize: 11, hideOverlap: true, formatter: (at: number) => clock(at * 1000, now, false) },
+      },
+      yAxis: {
+        type: "value",
+        splitNumber: 3,
+        axisLabel: { color: palette.ink2, fontSize: 11, formatter: (value: number) => figure(value, language) },
+        splitLine: { lineStyle: { color: palette.line } },
+      },
+      series: [
+        {
+          type: "line",
+          name: series.name,
+          data: series.points.map(([start, value]) => [start / 1000, value]),
+          showSymbol: false,
+          lineStyle: { color: palette.accent, width: 1.6 },
+          itemStyle: { color: palette.accent },
+          areaStyle: { color: palette.soft },
+          markLine: {
+            symbol: "none",
+            silent: true,
+            data: marks.map((mark, index) => ({
+              xAxis: mark.at / 1000,
+              lineStyle: { color: mark.color, width: 1.2, type: index ? "solid" : "dashed" },
+              label: { formatter: mark.name, color: mark.color, fontSize: 11, fontWeight: 600, distance: index ? 4 : 16 },
+            })),
+          },
+          markArea: {
+            silent: true,
+            itemStyle: { color: palette.good, opacity: 0.07 },
+            data: done.length
+              ? [[{ xAxis: first / 1000 }, { xAxis: Math.min(now, Math.max(...done.map((span) => span.to || now))) / 1000 }]]
+              : [],
+          },
+        },
+      ],
+    };
+  }, [series, incident.onset, done, palette, t, language]);
+  return <Chart option={option} height={220} label={t("chart.evidence", { series: series.name })} />;
+}

@@ -1,0 +1,63 @@
+import type { EChartsCoreOption } from "echarts/core";
+import { useMemo } from "react";
+
+import type { SeriesView } from "../api/types";
+import { clock, figure } from "../format/format";
+import { serverNow } from "../hooks/useNow";
+import { useI18n } from "../i18n/I18n";
+import { Chart } from "./Chart";
+import { usePalette } from "./palette";
+
+/** One rate over the last hour, small: its shape and its last values. */
+export default function RateChart({ series, title }: { series: SeriesView; title: string }) {
+  const { t, language } = useI18n();
+  const palette = usePalette();
+  const option = useMemo<EChartsCoreOption>(
+    () => ({
+      animation: false,
+      grid: { left: 4, right: 12, top: 8, bottom: 2, containLabel: true },
+      tooltip: {
+        trigger: "axis",
+        backgroundColor: palette.panel,
+        borderColor: palette.line,
+        textStyle: { color: palette.ink, fontSize: 12 },
+        formatter: (items: { value: [number, number | null] }[]) => {
+          const value = items[0]?.value;
+          if (!value) return "";
+          const shown = value[1] === null ? t("chart.missing") : figure(value[1], language);
+          return `${clock(value[0] * 1000, serverNow(), false)}<br><b>${shown}</b>`;
+        },
+      },
+      xAxis: {
+        type: "time",
+        axisLine: { lineStyle: { color: palette.line } },
+        axisTick: { show: false },
+        splitNumber: 3,
+        axisLabel: {
+          color: palette.ink2,
+          fontSize: 11,
+          hideOverlap: true,
+          formatter: (at: number) => clock(at * 1000, serverNow(), false),
+        },
+      },
+      yAxis: {
+        type: "value",
+        splitNumber: 2,
+        axisLabel: { color: palette.ink2, fontSize: 11, formatter: (value: number) => figure(value, language) },
+        splitLine: { lineStyle: { color: palette.line } },
+      },
+      series: [
+        {
+          type: "line",
+          data: series.points.map(([start, value]) => [start / 1000, value]),
+          showSymbol: false,
+          lineStyle: { color: palette.accent, width: 1.5 },
+          itemStyle: { color: palette.accent },
+          areaStyle: { color: palette.soft },
+        },
+      ],
+    }),
+    [series, palette, t, language],
+  );
+  return <Chart option={option} height={120} label={t("chart.rate", { series: title })} />;
+}

@@ -1,0 +1,198 @@
+import { Button } from "antd";
+import { lazy, Suspense } from "react";
+import { Link } from "react-router";
+
+import { useIncidents, useOverview } from "../api/queries";
+import type { Overview as Data, SeriesView } from "../api/types";
+import { useKillSwitch } from "../automation/useKillSwitch";
+import { count, figure, money, percent } from "../format/format";
+import { useSteady } from "../hooks/useSteady";
+import { useI18n } from "../i18n/I18n";
+import { IncidentHead, IncidentRow } from "../incidents/IncidentRow";
+import { useWaitingByIncident } from "../incidents/waiting";
+import { Icon } from "../parts/Icon";
+import { Severity, WordMark } from "../parts/Mark";
+import { Sparkline } from "../parts/Sparkline";
+import { Empty, Fresh, QueryState } from "../parts/States";
+import { PageHead } from "../shell/PageHead";
+
+const RateChart = lazy(() => import("../charts/RateChart"));
+
+const ACTIVE = "open,mitigating,monitoring";
+const SEVERITIES = ["P1", "P2", "P3", "P4"];
+const DECISIONS = ["allow", "challenge", "hold", "deny"] as const;
+const CHARTS = 4;
+
+/** Business first: orders, then payments, then whatever else the desks keep. */
+function rank(series: SeriesView): number {
+  const at = ["order", "paid", "payment", "login", "http"].findIndex((word) => series.name.includes(word));
+  return at < 0 ? 9 : at;
+}
+
+function useSeriesTitle(): (series: SeriesView) => string {
+  const { word } = useI18n();
+  return (series) => [word("series", series.name), series.key].filter(Boolean).join(" · ");
+}
+
+export function Overview() {
+  const { t } = useI18n();
+  const query = useOverview();
+  const overview = query.data;
+  return (
+    <>
+      <PageHead title={t("nav.overview")} />
+      <QueryState query={query} />
+      {overview ? <Figures overview={overview} /> : null}
+      <div className="overview-grid">
+        <Latest />
+        {overview ? <Charts overview={overview} /> : null}
+      </div>
+    </>
+  );
+}
+
+function Figures({ overview }: { overview: Data }) {
+  const { t, word, language } = useI18n();
+  const kill = useKillSwitch();
+  const events = overview.rates["events_per_s"] ?? 0;
+  const orders = overview.series.find((series) => rank(series) === 0);
+  const total = DECISIONS.reduce((sum, decision) => sum + (overview.verdicts[decision] ?? 0), 0);
+  return (
+    <section className="figures" aria-label={t("overview.figures")}>
+      <div className="figure">
+        <h2>{t("overview.events")}</h2>
+        <p className="big num" data-figure="events_per_s">
+          {figure(events, language)}
+          <small>{t("overview.per_second")}</small>
+        </p>
+        <p className="quiet num">
+          {t("overview.lag", { lag: figure(overview.lag_s, language), queue: count(overview.queue, language) })}
+        </p>
+      </div>
+      <div className="figure">
+        <h2>{t("overview.money")}</h2>
+        <p className="big num" data-figure="money_per_minute" title={money(overview.money_per_minute, overview.currency, language, true)}>
+          {money(overview.money_per_minute, overview.currency, language)}
+          <small>{t("overview.per_minute")}</small>
+        </p>
+        {orders ? <Sparkline points={orders.points.slice(-60)} /> : null}
+      </div>
+      <div className="figure">
+        <h2>{t("overview.open")}</h2>
+        <p className="big num" data-figure="open_incidents">
+          <Link to="/incidents">{count(overview.open_incidents["total"] ?? 0, language)}</Link>
+          {overview.waiting_actions ? (
+            <small className="wish">
+              <Icon name="hand" />
+              {t("overview.waiting", { count: overview.waiting_actions })}
+            </small>
+          ) : null}
+        </p>
+        <p className="levels">
+          {SEVERITIES.map((level) => (
+            <Link key={level} to={`/incidents?severity=${level}`} className={overview.open_incidents[level] ? "" : "zero"}>
+              <Severity level={level} />
+              <span className="num">{overview.open_incidents[level] ?? 0}</span>
+            </Link>
+          ))}
+        </p>
+      </div>
+      <div className="figure">
+        <h2>{t("overview.verdicts")}</h2>
+        <p className="big num" data-figure="verdicts">
+          {count(total, language)}
+          <small>{t("overview.last_hour")}</small>
+        </p>
+        <p className="split">
+          {DECISIONS.map((decision) => {
+            const number = overview.verdicts[decision] ?? 0;
+            return (
+              <Link key={decision} to={`/verdicts?of=served&decision=${decision}`} title={percent(total ? number / total : 0, language)}>
+                {word("decision", decision)} <b className="num">{count(number, language)}</b>
+              </Link>
+            );
+          })}
+        </p>
+      </div>
+      <div className={`figure${overview.automation.kill ? " stopped" : ""}`}>
+        <h2>{t("overview.automation")}</h2>
+        <p className="big word">
+          {overview.automation.kill ? t("kill.is_on") : word("automation", overview.automation.ceiling)}
+        </p>
+        <p className="automation-line">
+          <span>
+            {t("overview.verdict_mode")} <WordMark list="mode" value={overview.automation.verdict_mode} />
+          </span>
+          <Button
+            size="small"
+            danger={!overview.automation.kill}
+            data-act="kill"
+            onClick={() => kill(!overview.automation.kill)}
+          >
+            <Icon name={overview.automation.kill ? "check" : "stop"} />
+            {overview.automation.kill ? t("kill.release") : t("kill.pull")}
+          </Button>
+        </p>
+      </div>
+    </section>
+  );
+}
+
+function Latest() {
+  const { t } = useI18n();
+  const query = useIncidents({ phase: ACTIVE }, 12);
+  const items = query.data?.pages[0]?.items;
+  const steady = useSteady(items, "latest", 1);
+  const waiting = useWaitingByIncident();
+  return (
+    <section className="panel" aria-labelledby="latest">
+      <div className="panelhead">
+        <h2 id="latest">{t("overview.latest")}</h2>
+        <span className="spring" />
+        <Fresh count={steady.fresh} show={steady.show} />
+        <Link className="link" to="/incidents">
+          {t("overview.all")}
+        </Link>
+      </div>
+      <QueryState query={query} />
+      {steady.rows.length ? (
+        <>
+          <IncidentHead />
+          <ul className="rows" data-list="incidents">
+            {steady.rows.map((incident) => (
+              <IncidentRow
+                key={incident.id}
+                incident={incident}
+                waiting={waiting.get(incident.id) ?? []}
+                gone={steady.gone.has(incident.id)}
+              />
+            ))}
+          </ul>
+        </>
+      ) : query.data ? (
+        <Empty icon="check">{t("incidents.none")}</Empty>
+      ) : null}
+    </section>
+  );
+}
+
+function Charts({ overview }: { overview: Data }) {
+  const { t } = useI18n();
+  const title = useSeriesTitle();
+  const shown = overview.series.toSorted((one, other) => rank(one) - rank(other)).slice(0, CHARTS);
+  if (!shown.length) return null;
+  return (
+    <section className="charts" aria-label={t("overview.series")}>
+      {shown.map((series) => (
+        <figure className="panel" key={`${series.name}/${series.key}`}>
+          <figcaption>
+            <h2>{title(series)}</h2>
+          </figcaption>
+          <Suspense fallback={<div style={{ height: 120 }} />}>
+            <RateChart series={series} title={title(series)} />
+          </Suspense>
+        </figure>
+      ))}
+    </section>
+  );
+}

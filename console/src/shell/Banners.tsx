@@ -1,0 +1,30 @@
+import { useOverview } from "../api/queries";
+import { useI18n } from "../i18n/I18n";
+import { Icon } from "../parts/Icon";
+import { useKillSwitch } from "../automation/useKillSwitch";
+
+/** What everybody must know on every page: this is the demo store; nothing acts while the kill switch is on. */
+export function Banners() {
+  const { t } = useI18n();
+  const overview = useOverview().data;
+  const kill = useKillSwitch();
+  return (
+    <div className="banners">
+      {overview?.automation.kill ? (
+        <div className="banner stop" role="alert">
+          <Icon name="stop" />
+          <span>{t("kill.banner")}</span>
+          <button type="button" className="link bare" onClick={() => kill(false)}>
+            {t("kill.release")}
+          </button>
+        </div>
+      ) : null}
+      {overview?.demo ? (
+        <div className="banner demo">
+          <Icon name="tag" />
+          <span>{t("demo.banner")}</span>
+        </div>
+      ) : null}
+    </div>
+  );
+}
