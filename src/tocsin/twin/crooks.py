@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tocsin.core.events import MINUTE, SECOND
@@ -17,6 +18,7 @@ from tocsin.twin.checkout import (
     route,
     step_up,
 )
+from tocsin.twin.draws import Draws
 from tocsin.twin.service import REQUEST_COST, restock
 from tocsin.twin.shoppers import register, visitor
 from tocsin.twin.world import (
@@ -32,7 +34,6 @@ from tocsin.twin.world import (
 
 if TYPE_CHECKING:
     from tocsin.core.signal import Decision
-    from tocsin.twin.draws import Draws
     from tocsin.twin.store import Actor, Store
     from tocsin.twin.trouble import Mix, Part, Trouble
 
@@ -169,25 +170,35 @@ def _bring(store: Store, trouble: Trouble, part: Part, minute: int) -> None:
 
 def _member(store: Store, draws: Draws, trouble: str, group: str, mix: Mix) -> Payer:
     """Return one of a group: addresses, devices, cards and accounts from its pools, which the seed fixes."""
-    number = draws.integer(max(mix.ips, 1))
-    own = store.draws("member", trouble, group, number)
-    hidden = own.chance(mix.disguised)
-    machine = draws.integer(mix.devices) if mix.devices else -1
-    card = str(draws.integer(mix.cards)) if mix.cards else draws.hexadecimal(12)
-    account = draws.integer(mix.accounts) if mix.accounts else -1
-    cards = store.draws("card", trouble, group, card)
-    payer = Payer(
-        ip=public_ip(own) if hidden else hosting_ip(own),
-        device=f"dev-{store.draws('device', trouble, group, machine).hexadecimal(12)}" if machine >= 0 else "",
-        agent=own.pick(AGENTS) if hidden else own.pick(ROBOT_AGENTS),
-        country="CN" if hidden else own.pick(("NL", "RU", "US", "VN")),
+    ip, agent, country = _address(store.seed, trouble, group, draws.integer(max(mix.ips, 1)), mix.disguised)
+    device = f"dev-{_pooled(store.seed, 'device', group, draws.integer(mix.devices))}" if mix.devices else ""
+    account = f"acct-x{_pooled(store.seed, 'account', group, draws.integer(mix.accounts))}" if mix.accounts else ""
+    card = _pooled(store.seed, "card", group, draws.integer(mix.cards)) if mix.cards else draws.hexadecimal(12)
+    return Payer(
+        ip=ip,
+        device=device,
+        agent=agent,
+        country=country,
         session=f"s-{draws.hexadecimal(12)}",
-        account=f"acct-x{store.draws('account', trouble, group, account).hexadecimal(8)}" if account >= 0 else "",
-        card=f"card-{cards.hexadecimal(12)}",
-        bin=cards.pick(FOREIGN_BINS),
+        account=account,
+        card=f"card-{card}",
+        bin=FOREIGN_BINS[int(card, 16) % len(FOREIGN_BINS)],
         guilty=trouble,
     )
-    return payer
+
+
+@lru_cache(maxsize=10_000)
+def _address(seed: int, trouble: str, group: str, number: int, disguised: float) -> tuple[str, str, str]:
+    """Return (address, user agent, country) of a group's machine of that number."""
+    draws = Draws(seed, "member", trouble, group, number)
+    if draws.chance(disguised):
+        return public_ip(draws), draws.pick(AGENTS), "CN"
+    return hosting_ip(draws), draws.pick(ROBOT_AGENTS), draws.pick(("NL", "RU", "US", "VN"))
+
+
+@lru_cache(maxsize=10_000)
+def _pooled(seed: int, what: str, group: str, number: int) -> str:
+    return Draws(seed, what, group, number).hexadecimal(12)
 
 
 def _tester(store: Store, draws: Draws, trouble: str, group: str, mix: Mix) -> Actor:

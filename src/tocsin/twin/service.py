@@ -34,10 +34,9 @@ class Service:
 
     def capacity(self) -> float:
         """Return requests a second; the store itself rents machines for promotions it announced."""
-        planned = max(self._store.opening_factor(), 1.0)
-        return PER_MACHINE * (
-            MACHINES * planned * max(self._store.pace, 1.0) + self._store.controls.replicas(self._store.now)
-        )
+        store = self._store
+        own = MACHINES * max(store.opening_factor(), 1.0) * max(store.pace, 1.0)
+        return PER_MACHINE * (own + store.controls.replicas(store.now))
 
     def load(self) -> float:
         """Return requests a second over the last ten seconds as a share of capacity."""

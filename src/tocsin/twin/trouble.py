@@ -212,7 +212,7 @@ def begin_of(spec: Mapping[str, Any], *, seed: int, strength: str) -> int:
 
 def horizon_of(spec: Mapping[str, Any], trouble: Trouble) -> int:
     """Return the moment at which the run ends."""
-    return trouble.end + round(spec.get("cool_down_s", 900) * SECOND)
+    return trouble.end + int(float(spec.get("cool_down_s", 900)) * SECOND)
 
 
 def compose(spec: Mapping[str, Any], *, seed: int, strength: str, begin: int) -> Trouble:
@@ -241,7 +241,7 @@ def compose(spec: Mapping[str, Any], *, seed: int, strength: str, begin: int) ->
         name=spec["name"],
         strength=strength,
         start=first,
-        end=last,
+        end=max(last, *(part.end for part in parts)),
         parts=tuple(parts),
         groups=groups,
         kinds=tuple(expect.get("kinds", ())),

@@ -122,10 +122,10 @@ class Gateway(msgspec.Struct, frozen=True):
 
 
 GATEWAYS = (
-    Gateway("alpha-pay", 0.44, 60, 420.0, 0.004),
-    Gateway("beta-pay", 0.30, 65, 610.0, 0.006),
-    Gateway("gamma-pay", 0.16, 75, 500.0, 0.008),
-    Gateway("delta-pay", 0.10, 90, 780.0, 0.010),
+    Gateway("alpha-pay", 0.44, 60, 420.0, 0.012),
+    Gateway("beta-pay", 0.30, 65, 610.0, 0.016),
+    Gateway("gamma-pay", 0.16, 75, 500.0, 0.020),
+    Gateway("delta-pay", 0.10, 90, 780.0, 0.030),
 )
 GATEWAY_EDGES = edges_of([gateway.share for gateway in GATEWAYS])
 BY_NAME = {gateway.name: gateway for gateway in GATEWAYS}
