@@ -27,7 +27,7 @@ _LONG = re.compile(rf"[0-9](?:{_SEPARATOR}{{0,2}}[()]?[0-9]){{6}}")
 _MAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}(?:@|%40)[A-Za-z0-9](?:[A-Za-z0-9\-]{0,62}\.){1,8}[A-Za-z]{2,24}")
 _IDENTITY = re.compile(r"(?<![0-9])[0-9]{6}[ \-]?[0-9]{8}[ \-]?[0-9]{3}[0-9Xx](?![0-9])")
 _RUN = re.compile(rf"[0-9]+(?:{_SEPARATOR}[0-9]+)*")
-_GROUP = re.compile(r"[0-9]+")
+_PART = re.compile(rf"{_SEPARATOR}|([0-9]+)")
 _PHONE = re.compile(
     r"""
     (?<![0-9])(?:(?:\+|%2B|00)?86[ \-]?)?1[3-9][0-9][ \-]?[0-9]{4}[ \-]?[0-9]{4}(?![0-9])       # China, mobile
@@ -114,7 +114,7 @@ def _once(text: str) -> str:
 
 def _cards(run: str, offset: int) -> list[tuple[int, int, str]]:
     """Return the spans of cards in a run of digit groups: whole groups with one kind of separator."""
-    groups = [match.span() for match in _GROUP.finditer(run)]
+    groups = [match.span() for match in _PART.finditer(run) if match[1]]
     if groups[-1][1] - groups[0][0] < _SHORTEST_CARD:
         return []
     found: list[tuple[int, int, str]] = []
