@@ -68,11 +68,16 @@ class Line:
         log.warning("no verdict (%s): %s", status, answer.get("detail", ""))
         return Decision.ALLOW
 
-    def flush(self) -> bool:
-        """Send everything that waits; return whether Tocsin took it."""
-        while self._waiting:
+    def flush(self, *, settled: bool = False) -> bool:
+        """Send everything that waits; return whether Tocsin took it.
+
+        With ``settled`` the last request is answered when everything is folded and every action taken.
+        """
+        while self._waiting or settled:
             batch = self._waiting[:BATCH]
-            status, answer = self._send("POST", "/v1/events", batch, "application/cloudevents-batch+json")
+            last = settled and len(batch) == len(self._waiting)
+            path = "/v1/events?wait=settled" if last else "/v1/events"
+            status, answer = self._send("POST", path, batch, "application/cloudevents-batch+json")
             if status != 202:
                 log.warning("events not taken (%s): %s", status, answer.get("detail", ""))
                 lost = len(self._waiting) - KEPT
@@ -86,6 +91,7 @@ class Line:
             self.refused += len(refused)
             for one in refused[:3]:
                 log.warning("refused: %s", one)
+            settled = settled and not last
         return True
 
     def incidents(self) -> list[dict[str, Any]]:

@@ -39,10 +39,6 @@ class Side(Protocol):
         """Let its clock move on."""
         ...
 
-    def settle(self) -> None:
-        """Wait until all that was sent is folded and answered."""
-        ...
-
     def pseudonym(self, entity: str, key: str) -> str:
         """Return the name under which it knows an entity."""
         ...
@@ -87,8 +83,7 @@ def attended(
             line.before_send = lambda: side.observe(store.now)
             while store.now < end:
                 store.run(min(store.now + STEP, end))
-                line.flush()
-                side.settle()
+                line.flush(settled=True)
                 progress((store.now - begin) / (end - begin))
             truth = Truth(list(troubles), store.guilty, side.pseudonym)
             return store, line.incidents(), truth
