@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import threading
 import zlib
@@ -13,17 +12,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tocsin.core.events import Event
 from tocsin.errors import Misconfigured, Retryable
 from tocsin.ledger import segments
 from tocsin.ledger.disk import Disk
-from tocsin.ledger.segments import FRAME, HEADER, MAX_RECORD, SUFFIX, Damage
+from tocsin.ledger.opening import Checked, Report, check_segment, events_of, lock_folder
+from tocsin.ledger.segments import FRAME, HEADER, MAX_RECORD, SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tocsin.core.events import Event
+
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Event)
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -31,28 +31,6 @@ class Segment(msgspec.Struct, frozen=True):
 
     path: Path
     first: int
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found at start: how many segments and events, and what was cut off their end."""
-
-    segments: int = 0
-    events: int = 0
-    cut_file: str = ""
-    """Name of the segment whose torn end was cut off; empty where nothing was."""
-    cut_offset: int = 0
-    cut_bytes: int = 0
-    reason: str = ""
-
-    def __str__(self) -> str:
-        """One sentence for the log."""
-        found = f"journal: {self.events} events in {self.segments} segments"
-        if not self.cut_file:
-            return found
-        return (
-            f"{found}; cut a torn end of {self.cut_bytes} bytes off {self.cut_file} at byte {self.cut_offset} "
-            f"({self.reason}): it had never been acknowledged"
-        )
 
 
 class SegmentJournal:
@@ -82,12 +60,17 @@ class SegmentJournal:
         self._next = (0, 0)
         self._broken = ""
         self._dirty = False
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.folder / "lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = lock_folder(self.folder)
+        except OSError as error:
+            raise _unusable(self.folder, error) from error
         try:
             self.report = self._start()
-        except BaseException:
+        except BaseException as error:
             os.close(self._lock)
+            if isinstance(error, OSError):
+                raise _unusable(self.folder, error) from error
             raise
 
     # Writing ----------------------------------------------------------------------------------------------------
@@ -190,22 +173,8 @@ class SegmentJournal:
         begin = max(0, bisect_right([segment.first for segment in chain], after_seq + 1) - 1)
         for index in range(begin, len(chain)):
             last = index == len(chain) - 1
-            yield from self._read(chain[index], end if last else None, after_seq)
-
-    def _read(self, segment: Segment, end: int | None, after_seq: int) -> Iterator[Event]:
-        file = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
-        seq = segment.first - 1
-        try:
-            end = os.fstat(file).st_size if end is None else end
-            for offset, payload in segments.payloads(file, HEADER.size, end):
-                seq += 1
-                if seq <= after_seq:
-                    continue
-                yield _decode(segment.path, offset, payload, seq)
-        except Damage as damage:
-            raise _damaged(segment.path, damage, seq + 1) from damage
-        finally:
-            os.close(file)
+            segment = chain[index]
+            yield from events_of(segment.path, segment.first, end if last else None, after_seq)
 
     # Start ------------------------------------------------------------------------------------------------------
 
@@ -213,55 +182,44 @@ class SegmentJournal:
         for leftover in self.folder.glob("*.new"):
             leftover.unlink()
         report = Report()
-        names = sorted(path for path in self.folder.glob(f"*{SUFFIX}"))
-        for position, path in enumerate(names):
-            last = position == len(names) - 1
-            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        names = sorted(self.folder.glob(f"*{SUFFIX}"))
+        for path in names:
+            last = path == names[-1]
+            file = self._disk.open(path, os.O_RDWR)
             try:
-                report, end = self._check(path, file, report, last=last)
-                if last and end:
-                    # What a killed process left in the page cache will be acted upon: it must be on disk first.
-                    self._disk.fdatasync(file)
-                    self._file, self._size, self._durable = file, end, end
+                size = os.fstat(file).st_size
+                checked = check_segment(path, file, self._seq + 1, last=last)
+                if checked.torn:
+                    report = msgspec.structs.replace(
+                        report,
+                        cut_file=path.name,
+                        cut_offset=checked.end,
+                        cut_bytes=size - checked.end,
+                        reason=checked.torn,
+                    )
+                report = msgspec.structs.replace(report, events=report.events + checked.count)
+                self._take_on(path, file, checked, last=last)
             finally:
                 if self._file != file:
                     os.close(file)
         self._next = (self._seq, self._tau)
-        return report
+        return msgspec.structs.replace(report, segments=len(self._segments))
 
-    def _check(self, path: Path, file: int, report: Report, *, last: bool) -> tuple[Report, int]:
-        """Check one segment and take it on; return the report and where its records end (0: it was removed)."""
-        size = os.fstat(file).st_size
-        try:
-            first = segments.check_header(path, os.pread(file, HEADER.size, 0))
-        except Damage as damage:
-            if not last or size > HEADER.size:
-                raise _damaged(path, damage, self._seq + 1) from damage
+    def _take_on(self, path: Path, file: int, checked: Checked, *, last: bool) -> None:
+        """Make a checked segment ours: without its torn end, and durable before anything is done with it."""
+        if not checked.end:
             path.unlink()
             self._disk.sync_folder(self.folder)
-            return _with_cut(report, path, 0, size, damage.reason), 0
-        if first != self._seq + 1:
-            raise Misconfigured(
-                f"journal: {path} begins with seq {first}, but seq {self._seq + 1} is next: a segment is missing; "
-                "put it back, or restore the folder from a backup (tocsin restore)"
-            )
-        count, end, payload = 0, size, memoryview(b"")
-        offset = HEADER.size
-        try:
-            for offset, payload in segments.payloads(file, HEADER.size, size):  # noqa: B007
-                count += 1
-        except Damage as damage:
-            if not last or segments.has_mark(file, damage.offset, size):
-                raise _damaged(path, damage, self._seq + count + 1) from damage
-            end = damage.offset
-            self._disk.truncate(file, end)
-            report = _with_cut(report, path, end, size - end, damage.reason)
-        if count:
-            event = _decode(path, offset, payload, self._seq + count)
-            self._seq, self._tau = event.seq, event.tau
-        self._segments.append(Segment(path, first))
-        report = msgspec.structs.replace(report, segments=len(self._segments), events=report.events + count)
-        return report, end
+            return
+        self._segments.append(Segment(path, self._seq + 1))
+        if checked.last is not None:
+            self._seq, self._tau = checked.last.seq, checked.last.tau
+        if last:
+            if checked.torn:
+                self._disk.truncate(file, checked.end)
+            # What a killed process left in the page cache will be acted upon: it must be on disk first.
+            self._disk.fdatasync(file)
+            self._file, self._size, self._durable = file, checked.end, checked.end
 
     # Files ------------------------------------------------------------------------------------------------------
 
@@ -313,7 +271,7 @@ class SegmentJournal:
     def _rewrite(self, segment: Segment, change: Callable[[Event], Event]) -> int:
         open_one = self._file >= 0 and segment == self._segments[-1]
         changed, parts = 0, [segments.header(segment.first)]
-        for event in self._read(segment, self._durable if open_one else None, 0):
+        for event in events_of(segment.path, segment.first, self._durable if open_one else None, 0):
             other = change(event)
             changed += other != event
             payload = _ENCODER.encode(msgspec.structs.replace(other, seq=event.seq, tau=event.tau))
@@ -338,36 +296,5 @@ class SegmentJournal:
         return Retryable(f"journal: {self._broken}; free space or repair the disk", after_s=5.0)
 
 
-def _lock(path: Path) -> int:
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(file)
-        raise Misconfigured(
-            f"journal: another process has {path.parent} open; stop it first, or give this one its own data_dir"
-        ) from error
-    return file
-
-
-def _decode(path: Path, offset: int, payload: memoryview, seq: int) -> Event:
-    try:
-        event = _DECODER.decode(payload)
-    except msgspec.MsgspecError as error:
-        raise _damaged(path, Damage(offset, f"a record is no event: {error}"), seq) from error
-    if event.seq != seq:
-        raise _damaged(path, Damage(offset, f"it holds seq {event.seq}"), seq)
-    return event
-
-
-def _damaged(path: Path, damage: Damage, seq: int) -> Misconfigured:
-    return Misconfigured(
-        f"journal: {path} is damaged at byte {damage.offset}, where seq {seq} should be: {damage.reason}. "
-        f"Keep a copy of the folder and restore it from a backup (tocsin restore); events before seq {seq} are whole"
-    )
-
-
-def _with_cut(report: Report, path: Path, offset: int, size: int, reason: str) -> Report:
-    return msgspec.structs.replace(
-        report, cut_file=path.name if size or reason else "", cut_offset=offset, cut_bytes=size, reason=reason
-    )
+def _unusable(folder: Path, error: OSError) -> Misconfigured:
+    return Misconfigured(f"journal: {folder} cannot be used: {error.strerror or error}; repair that, then start again")
