@@ -29,6 +29,7 @@ PSEUDONYM_MARK = "$pseudonym"
 SEALED_MARK = "$sealed"
 
 _PERSONAL = frozenset(entity.value for entity in PERSONAL)
+_ATTRIBUTES = frozenset({"specversion", "id", "source", "type", "time", "datacontenttype", "dataschema", "shop"})
 _ENTITIES = frozenset(entity.value for entity in Entity)
 _KEY_NAMES = _ENTITIES | {field.name for kind in VOCABULARY.values() for field in kind.fields if field.kind is Kind.KEY}
 _OPEN_NAMES = _KEY_NAMES - _PERSONAL
@@ -129,19 +130,39 @@ class Door:
         if type(document) is not dict or type(document.get("data")) is not dict:
             return clean
         belongs = shop or self._default_shop
-        values: dict[str, Any] = clean["data"]
         owner: dict[str, object] = {}
-        for name, value in document["data"].items():
-            text = str(value) if type(value) is int else value
-            if name in _PERSONAL and type(text) is str and text:
+        for name in _PERSONAL:
+            text = _as_text(document["data"].get(name))
+            if text:
                 owner[name] = self._vault.pseudonym(belongs, name, text)
-                values[name] = {PSEUDONYM_MARK: owner[name]}
         subject = sealed_under(owner, str(document.get("source", "")), str(document.get("id", "")))
+        kind = document.get("type")
+        rules = PLANS.get(kind, PLAIN).rules if type(kind) is str else {}
         for name, value in document["data"].items():
-            text = str(value) if type(value) is int else value
-            if values.get(name) == REMOVED and name in _SEALED_NAMES and type(text) is str:
-                values[name] = {SEALED_MARK: self._vault.seal(belongs, subject, {name: text})[name]}
+            rule = rules.get(name)
+            clean["data"][name] = self._buried(value, name, rule and rule[2], (belongs, subject, name), 2)
         return clean
+
+    def _buried(self, value: Any, name: str, privacy: Privacy | None, place: tuple[str, str, str], depth: int) -> Any:
+        """Return one value for the box; ``place`` is (shop, subject, path within data)."""
+        shop, subject, path = place
+        text = _as_text(value)
+        if privacy is Privacy.PSEUDONYM and text:
+            return {PSEUDONYM_MARK: self._vault.pseudonym(shop, name, text)}
+        if privacy is Privacy.SEALED and text:
+            return {SEALED_MARK: self._vault.seal(shop, subject, {path: text})[path]}
+        if privacy in (Privacy.PSEUDONYM, Privacy.SEALED) or type(value) not in (dict, list) or depth >= DEEPEST:
+            return _redacted(value, name, depth)
+        if type(value) is list:
+            return [
+                self._buried(one, "", None, (shop, subject, f"{path}[{index}]"), depth + 1)
+                for index, one in enumerate(value)
+            ]
+        found: dict[str, Any] = {}
+        for key, one in value.items():
+            rule = EVERYWHERE.get(key)
+            found[key] = self._buried(one, key, rule and rule[2], (shop, subject, f"{path}.{key}"), depth + 1)
+        return found
 
     def _check_size(self, document: dict[str, Any], size: int | None) -> None:
         if size is None:
@@ -207,7 +228,7 @@ class _Entry:
             if rule is None:
                 self._unknown(name, value)
                 continue
-            if type(value) is dict and self.redriven and self._placeholder(name, value, rule[2]):
+            if self.redriven and (value == REMOVED or self._placeholder(name, name, value, self.kept)):
                 continue
             check, field, privacy = rule
             checked = check(value, f"data.{name}", field)
@@ -228,13 +249,15 @@ class _Entry:
             if name not in kept and name not in self.to_seal and name not in self.sealed:
                 raise BadEvent(f"data.{name} is missing", field=f"data.{name}", code="missing")
 
-    def _placeholder(self, name: str, value: dict[str, Any], privacy: Privacy) -> bool:
+    def _placeholder(self, name: str, path: str, value: Any, kept: dict[str, Any]) -> bool:
         """Take the place-holder of a dead letter; return whether it was one."""
-        if privacy is Privacy.PSEUDONYM and type(value.get(PSEUDONYM_MARK)) is str:
-            self.kept[name] = value[PSEUDONYM_MARK]
+        if type(value) is not dict or len(value) != 1:
+            return False
+        if name in _PERSONAL and type(value.get(PSEUDONYM_MARK)) is str:
+            kept[name] = value[PSEUDONYM_MARK]
             return True
-        if privacy is Privacy.SEALED and type(value.get(SEALED_MARK)) is str:
-            self.sealed[name] = value[SEALED_MARK]
+        if name in _SEALED_NAMES and type(value.get(SEALED_MARK)) is str:
+            self.sealed[path] = value[SEALED_MARK]
             return True
         return False
 
@@ -258,8 +281,10 @@ class _Entry:
         kept: dict[str, Any] = {}
         for name, one in value.items():
             where = f"{path}.{name}"
-            text = str(one) if type(one) is int else one
-            rule = EVERYWHERE.get(name) if type(text) is str else None
+            if self.redriven and (one == REMOVED or self._placeholder(name, where.removeprefix("data."), one, kept)):
+                continue
+            text = _as_text(one)
+            rule = EVERYWHERE.get(name) if text else None
             if rule is not None and rule[2] is Privacy.PSEUDONYM:
                 kept[name] = self.vault.pseudonym(self.shop, name, text)
             elif rule is not None and rule[2] is Privacy.SEALED:
@@ -277,21 +302,33 @@ def redact(document: Any) -> Any:
 
 
 def _redacted(value: Any, name: str, depth: int) -> Any:
-    if value is not None and (name in _PERSONAL or name in _SEALED_NAMES):
+    """Return one value for people's eyes; ``depth`` is 1 for the attributes, 2 for the fields of the data."""
+    # Deeper down ``name`` is the name of a thing, as in the lines of an order.
+    hidden = name in _PERSONAL or (name in _SEALED_NAMES and (name != "name" or depth <= 2))
+    if hidden and value is not None:
         return REMOVED
     if type(value) is str:
+        if depth == 1 and name in _ATTRIBUTES:
+            return value
         if name == "subject" and value.partition(":")[0] not in _OPEN_NAMES:
             return REMOVED
         return mask(value)
     if type(value) is int and mask(str(value)) != str(value):
         return REMOVED
+    if type(value) not in (dict, list):
+        return value
     if depth >= DEEPEST:
         return REMOVED
     if type(value) is dict:
         return {str(key): _redacted(one, str(key), depth + 1) for key, one in value.items()}
-    if type(value) is list:
-        return [_redacted(one, name, depth + 1) for one in value]
-    return value
+    return [_redacted(one, name, depth + 1) for one in value]
+
+
+def _as_text(value: Any) -> str:
+    """Return a key or sealed value as the door keeps it, empty where it is not of that shape."""
+    if type(value) is int:
+        return str(value)
+    return value if type(value) is str else ""
 
 
 def _attribute(document: dict[str, Any], name: str) -> str:
