@@ -124,6 +124,8 @@ class EmbeddedHost:
 
     def settle(self) -> Future[None]:
         """Return a future that is done when all that was submitted before is folded and answered by the responder."""
+        if self.stopped:
+            raise Retryable("the host has stopped; see the log, then start it again", after_s=30.0)
         return self._lanes.barrier()
 
     @property

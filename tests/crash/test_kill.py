@@ -1,0 +1,197 @@
+"""Kill -9 anywhere: what was acknowledged is there, the ledger is that of an undisturbed run, nothing is done twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from tocsin.ledger.export import digest
+from tocsin.ledger.journal import SegmentJournal
+from tocsin.ledger.records import SqlRecords
+from tocsin.runtime.clock import SystemClock
+from tocsin.server.accounts import Accounts
+
+EVENTS = 20_000
+PER_REQUEST = 500
+START = 1_700_000_000_000_000
+CHILD = Path(__file__).with_name("child.py")
+
+
+def batches() -> list[bytes]:
+    """Return the run: a day's traffic in ten minutes, with a flood, a credential stuffing and card testing in it."""
+    rng = random.Random(20)
+    lines = []
+    for number in range(EVENTS):
+        time = START + number * 30_000
+        second = number * 0.03
+        ip = f"198.51.{number % 90}.{rng.randrange(250)}"
+        kind = rng.random()
+        if 120 < second < 180 and kind < 0.5:
+            ip, kind = "203.0.113.7", 0.1
+        elif 300 < second < 360 and kind < 0.3:
+            ip, kind = "203.0.113.99", 0.75
+        elif 420 < second < 480 and kind < 0.3:
+            kind = 0.9
+        if kind < 0.7:
+            data = {"ip": ip, "method": "GET", "path": f"/p/{rng.randrange(400)}", "status": 200, "bytes": 900}
+            type = "http.request"
+        elif kind < 0.85:
+            wrong = ip == "203.0.113.99" or rng.random() < 0.05
+            data = {"ip": ip, "account": f"a{rng.randrange(3000)}", "success": not wrong}
+            type = "account.login"
+        else:
+            testing = 420 < second < 480
+            data = {
+                "amount": rng.randrange(100, 200) if testing else rng.randrange(2000, 90_000),
+                "currency": "CNY",
+                "card": f"c{rng.randrange(100_000 if testing else 3000)}",
+                "device": "d-crook" if testing else f"d{rng.randrange(3000)}",
+                "ip": "203.0.113.150" if testing else ip,
+                "gateway": f"g{rng.randrange(3)}",
+                "status": "declined" if testing and rng.random() < 0.8 else "succeeded",
+            }
+            type = "payment.attempted"
+        event = {"specversion": "1.0", "id": str(number), "source": "crash", "type": type, "time": time, "data": data}
+        lines.append(msgspec.json.encode(event))
+    return [b"\n".join(lines[at : at + PER_REQUEST]) for at in range(0, EVENTS, PER_REQUEST)]
+
+
+BATCHES = batches()
+
+
+class Server:
+    """One child over one folder."""
+
+    def __init__(self, folder: Path, *plug: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process = subprocess.Popen([sys.executable, str(CHILD), str(folder), str(self.port), *plug])
+
+    def up(self) -> bool:
+        """Wait until it serves; False where it died first."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                if httpx.get(f"http://127.0.0.1:{self.port}/healthz", timeout=5).status_code == 200:
+                    return True
+            except httpx.TransportError:
+                time.sleep(0.05)
+        return False
+
+    def send(self, key: str, body: bytes) -> bool:
+        """Send one request and wait until it is settled; False where the server died on it."""
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/x-ndjson"}
+        try:
+            answer = httpx.post(
+                f"http://127.0.0.1:{self.port}/v1/events?wait=settled", content=body, headers=headers, timeout=60
+            )
+        except httpx.TransportError:
+            return False
+        assert answer.status_code == 202, answer.text
+        told = answer.json()
+        assert told["accepted"] + told["duplicates"] == body.count(b"\n") + 1, answer.text
+        return True
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(60) == 0
+
+
+def run(seeded: Path, folder: Path, key: str, *plug: str) -> tuple[str, list[str], int]:
+    """Send the whole run, starting the server again whenever it dies; return (ledger hash, effects, deaths)."""
+    shutil.copytree(seeded, folder)
+    server = Server(folder, *plug)
+    deaths = 0
+    alive = server.up()
+    position = 0
+    while position < len(BATCHES) or not alive:
+        if alive and server.send(key, BATCHES[position]):
+            position += 1
+            continue
+        assert server.process.wait(60) == -signal.SIGKILL
+        deaths += 1
+        server = Server(folder)
+        alive = server.up()
+        assert alive, "the server did not come up again"
+    server.stop()
+    journal = SegmentJournal(folder / "journal")
+    records = SqlRecords(f"sqlite:///{folder / 'records.sqlite'}")
+    try:
+        stored = [event.id for event in journal.read(0) if not event.internal]
+        assert stored == [str(number) for number in range(EVENTS)]
+        found = digest(journal, records)
+    finally:
+        journal.close()
+        records.close()
+    effects = (folder / "effects").read_text().splitlines()
+    return found, effects, deaths
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, str, list[str], dict[str, int]]]:
+    """An undisturbed run: its seed folder (keys made), API key, ledger hash, effects, and how far each count went."""
+    base = tmp_path_factory.mktemp("crash")
+    seeded = base / "seed"
+    seeded.mkdir()
+    server = Server(seeded)
+    assert server.up()
+    server.stop()
+    records = SqlRecords(f"sqlite:///{seeded / 'records.sqlite'}")
+    key, _ = Accounts(records, SystemClock().now).make_key("crash", ("events",), shop="default", who="test")
+    records.close()
+    (seeded / "counts").unlink()
+    found, effects, deaths = run(seeded, base / "calm", key)
+    assert deaths == 0
+    assert effects, "the run must make Tocsin act, or it proves nothing about actions"
+    pairs = (base / "calm" / "counts").read_text().split()
+    counts = {name: int(count) for name, _, count in (pair.partition("=") for pair in pairs)}
+    yield seeded, key, found, effects, counts
+    shutil.rmtree(base, ignore_errors=True)
+
+
+def places(counts: dict[str, int], seed: int, number: int) -> list[tuple[str, int]]:
+    """Return random places: half of them bytes of the journal, the others steps around syncs and actions."""
+    rng = random.Random(seed)
+    kinds = ["write", "after-sync", "write", "before-act", "write", "after-act", "write", "before-sync"]
+    found = []
+    for index in range(number):
+        kind = kinds[index % len(kinds)]
+        found.append((kind, rng.randint(1, counts[kind])))
+    return found
+
+
+def check(calm: tuple[Path, str, str, list[str], dict[str, int]], place: tuple[str, int], folder: Path) -> None:
+    seeded, key, expected, effects, _ = calm
+    found, done, deaths = run(seeded, folder, key, place[0], str(place[1]))
+    shutil.rmtree(folder)
+    assert deaths == 1
+    assert len(done) == len(set(done)), "something was done twice"
+    assert sorted(done) == sorted(effects)
+    assert found == expected
+
+
+@pytest.mark.xdist_group("crash")
+@pytest.mark.parametrize("index", range(3))
+def test_a_kill_at_a_random_place_changes_nothing(calm, index: int, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    place = places(calm[4], seed=int(os.environ.get("TOCSIN_CRASH_SEED", "1")), number=8)[(0, 1, 5)[index]]
+    check(calm, place, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", range(50))
+def test_a_kill_at_each_of_fifty_random_places_changes_nothing(calm, index: int, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    place = places(calm[4], seed=int(os.environ.get("TOCSIN_CRASH_SEED", "2")), number=50)[index]
+    check(calm, place, tmp_path / "run")
