@@ -17,7 +17,7 @@ export function ActionRow({ action, ruling, incident }: { action: Action; ruling
   const { t, text, language } = useI18n();
   const acts = useActs();
   const now = useNow();
-  const state = action.state ?? "suggested";
+  const { state } = action;
   const waiting = state === "asked" || state === "suggested";
   const standing = state === "done" && (!action.expires || action.expires > now);
   return (

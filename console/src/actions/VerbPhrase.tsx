@@ -4,7 +4,7 @@ import { shortKey } from "../format/format";
 import { useI18n } from "../i18n/I18n";
 
 /** What an action does and to whom, in the words of the server's table of verbs: `Block address 203.0.113.7`. */
-export function VerbPhrase({ action }: { action: Pick<Action, "verb" | "target" | "args"> }) {
+export function VerbPhrase({ action }: { action: Pick<Action, "verb" | "target"> & Partial<Pick<Action, "args">> }) {
   const { text } = useI18n();
   const verb = useAutomation().data?.verbs.find((row) => row.name === action.verb);
   const key = action.target.slice(action.target.indexOf(":") + 1);

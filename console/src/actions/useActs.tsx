@@ -63,7 +63,7 @@ export function useActs(): (act: Act, actions: Action[], incident?: Incident) =>
           ),
         },
       ];
-      const ttl = first.ttl_s ?? 0;
+      const ttl = first.ttl_s;
       if (act === "approve") {
         const until = serverNow() + ttl * 1_000_000;
         lines.push({
@@ -91,9 +91,9 @@ export function useActs(): (act: Act, actions: Action[], incident?: Incident) =>
           label: t("confirm.at_stake"),
           value: (
             <>
-              {t("confirm.per_minute")} <Money minor={incident.loss_per_minute ?? 0} currency={incident.currency ?? ""} />
+              {t("confirm.per_minute")} <Money minor={incident.loss_per_minute} currency={incident.currency} />
               {" · "}
-              {t("confirm.so_far")} <Money minor={incident.loss ?? 0} currency={incident.currency ?? ""} />
+              {t("confirm.so_far")} <Money minor={incident.loss} currency={incident.currency} />
             </>
           ),
         });

@@ -1,6 +1,8 @@
 import { useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { useEffect, useSyncExternalStore } from "react";
 
+import type { Notice } from "./types";
+
 export interface Live {
   state: "connecting" | "live" | "reconnecting";
   /** Milliseconds since the epoch, when the connection was lost; 0 while it stands. */
@@ -31,8 +33,7 @@ const KEYS: Record<string, string[]> = {
   action: ["actions", "incident", "automation"],
   verdict: ["verdicts"],
   overview: ["overview", "automation"],
-  fault: ["overview"],
-  dead_letter: ["dead-letters"],
+  fault: ["overview", "incidents", "verdicts"],
 };
 const GATHER_MS = 700;
 const BACKOFF_MS = [1000, 2000, 4000, 8000, 15000];
@@ -58,7 +59,7 @@ function connect(queries: QueryClient): () => void {
       become("live");
     };
     source.onmessage = (message: MessageEvent<string>) => {
-      const { topic } = JSON.parse(message.data) as { topic: string };
+      const { topic } = JSON.parse(message.data) as Notice;
       for (const key of KEYS[topic] ?? []) old.add(key);
       flush ??= window.setTimeout(refresh, GATHER_MS);
     };

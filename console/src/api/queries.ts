@@ -70,7 +70,7 @@ export function useWaiting() {
     queryKey: ["actions", "waiting"],
     queryFn: async ({ signal }) => {
       const page = await get<Page<Action>>("/v1/actions", { state: "asked,suggested", limit: 500 }, signal);
-      return page.items.toSorted((one, other) => (one.created ?? 0) - (other.created ?? 0) || one.step - other.step);
+      return page.items.toSorted((one, other) => one.created - other.created || one.step - other.step);
     },
     refetchInterval: BACKSTOP,
   });

@@ -17,7 +17,7 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
     () =>
       actions
         .filter((action) => action.done)
-        .map((action) => ({ from: action.done ?? 0, to: action.ended || action.expires || 0 })),
+        .map((action) => ({ from: action.done, to: action.ended || action.expires || 0 })),
     [actions],
   );
   const option = useMemo<EChartsCoreOption>(() => {
@@ -68,7 +68,8 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
             data: marks.map((mark, index) => ({
               xAxis: mark.at / 1000,
               lineStyle: { color: mark.color, width: 1.2, type: index ? "solid" : "dashed" },
-              label: { formatter: mark.name, color: mark.color, fontSize: 11, fontWeight: 600, distance: index ? 4 : 16 },
+              // Left and right of their lines: the two are often seconds apart.
+              label: { formatter: mark.name, color: mark.color, fontSize: 11, fontWeight: 600, align: index ? "left" : "right" },
             })),
           },
           markArea: {

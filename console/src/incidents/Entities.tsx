@@ -9,8 +9,8 @@ const SHOWN = 8;
 /** Who and what it is about, each a way to its verdicts; and the plain numbers of the evidence. */
 export function Entities({ incident }: { incident: Incident }) {
   const { t, word, language } = useI18n();
-  const groups = Object.entries(incident.entities ?? {}).filter(([, keys]) => keys.length);
-  const numbers = Object.entries(incident.evidence ?? {}).filter(
+  const groups = Object.entries(incident.entities).filter(([, keys]) => keys.length);
+  const numbers = Object.entries(incident.evidence).filter(
     (entry): entry is [string, number | string] => typeof entry[1] === "number" || typeof entry[1] === "string",
   );
   return (

@@ -28,7 +28,7 @@ export function IncidentActs({ incident }: { incident: Incident }) {
 
   const facts: Question["lines"] = [
     { label: t("confirm.incident"), value: text(incident.title) },
-    { label: t("incident.loss"), value: <Money minor={incident.loss ?? 0} currency={incident.currency ?? ""} /> },
+    { label: t("incident.loss"), value: <Money minor={incident.loss} currency={incident.currency} /> },
   ];
   const after = async () => {
     for (const key of ["incident", "incidents", "actions", "overview"]) {

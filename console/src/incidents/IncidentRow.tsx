@@ -39,10 +39,10 @@ export function IncidentRow({ incident, waiting, gone }: { incident: Incident; w
         {incident.label ? <WordMark list="label" value={incident.label} /> : null}
       </div>
       <div className="cell right" data-label={t("incident.loss_per_minute")}>
-        <Money minor={incident.loss_per_minute ?? 0} currency={incident.currency ?? ""} />
+        <Money minor={incident.loss_per_minute} currency={incident.currency} />
       </div>
       <div className="cell right" data-label={t("incident.loss")}>
-        <Money minor={incident.loss ?? 0} currency={incident.currency ?? ""} />
+        <Money minor={incident.loss} currency={incident.currency} />
       </div>
       <div className="cell right" data-label={t("incident.onset")}>
         <Ago time={incident.onset} />

@@ -29,7 +29,7 @@ export function Reasons({ signals }: { signals: Signal[] }) {
                 {t("incident.score", { score: percent(signal.score, language) })} · {clock(signal.tau, now)}
               </span>
             </p>
-            {(signal.reasons ?? []).map((reason, index) => (
+            {signal.reasons.map((reason, index) => (
               <p key={index}>
                 {text(reason.text)} <code className="quiet">{reason.code}</code>
                 {typeof reason.value === "number" ? <span className="quiet num"> {figure(reason.value, language)}</span> : null}

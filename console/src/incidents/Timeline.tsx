@@ -25,7 +25,7 @@ function word(detail: Moment["detail"], name: string): string {
 /** What happened, newest first. */
 export function Timeline({ view }: { view: IncidentView }) {
   const { t } = useI18n();
-  const moments = (view.incident.timeline ?? []).map((moment, index) => ({ moment, index })).toReversed();
+  const moments = (view.incident.timeline).map((moment, index) => ({ moment, index })).toReversed();
   if (!moments.length) return null;
   return (
     <section className="panel" aria-labelledby="timeline">

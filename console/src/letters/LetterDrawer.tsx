@@ -44,7 +44,7 @@ export function LetterDrawer({ letter, close }: { letter: DeadLetter; close: () 
   const [trouble, setTrouble] = useState("");
   const [busy, setBusy] = useState(false);
   const parsed = parse(text);
-  const waiting = (letter.state ?? "waiting") === "waiting";
+  const waiting = (letter.state) === "waiting";
 
   const after = () =>
     Promise.all(["dead-letters", "dead-letter"].map((key) => queries.invalidateQueries({ queryKey: [key] })));
@@ -94,7 +94,7 @@ export function LetterDrawer({ letter, close }: { letter: DeadLetter; close: () 
           <div>
             <dt>{t("letters.state")}</dt>
             <dd>
-              <WordMark list="letter" value={letter.state ?? "waiting"} />
+              <WordMark list="letter" value={letter.state} />
             </dd>
           </div>
           <div>

@@ -42,7 +42,7 @@ export default function DeadLetters() {
             {steady.rows.map((row) => (
               <li key={row.id} className={`letter-row${steady.gone.has(row.id) ? " gone" : ""}`} data-rowbox data-id={row.id}>
                 <Clock time={row.received} />
-                <WordMark list="letter" value={row.state ?? "waiting"} />
+                <WordMark list="letter" value={row.state} />
                 <button type="button" className="rowbutton" data-row onClick={() => setAt(row.id)}>
                   <span className="letter-reason">
                     {word("code", row.code)} {row.field ? <code>{row.field}</code> : null}

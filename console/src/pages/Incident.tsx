@@ -64,7 +64,7 @@ function Facts({ view }: { view: IncidentView }) {
   const { t, word, language } = useI18n();
   const now = useNow();
   const { incident } = view;
-  const currency = incident.currency ?? "";
+  const currency = incident.currency;
   return (
     <dl className="incident-facts" data-incident={incident.id}>
       <div>
@@ -89,13 +89,13 @@ function Facts({ view }: { view: IncidentView }) {
       <div>
         <dt>{t("incident.loss_per_minute")}</dt>
         <dd className="strong">
-          <Money minor={incident.loss_per_minute ?? 0} currency={currency} />
+          <Money minor={incident.loss_per_minute} currency={currency} />
         </dd>
       </div>
       <div>
         <dt>{t("incident.loss")}</dt>
         <dd className="strong">
-          <Money minor={incident.loss ?? 0} currency={currency} />
+          <Money minor={incident.loss} currency={currency} />
         </dd>
       </div>
       <div>
@@ -117,7 +117,7 @@ function Actions({ view }: { view: IncidentView }) {
   const { incident, actions } = view;
   const waiting = actions.filter((action) => action.state === "asked" || action.state === "suggested");
   // By when they were wished, never by state: an approved row stays under the cursor.
-  const ordered = actions.toSorted((one, other) => (one.created ?? 0) - (other.created ?? 0) || one.step - other.step || one.target.localeCompare(other.target));
+  const ordered = actions.toSorted((one, other) => one.created - other.created || one.step - other.step || one.target.localeCompare(other.target));
   return (
     <section className="panel" aria-labelledby="actions">
       <div className="panelhead">

@@ -65,9 +65,16 @@ function Figures({ overview }: { overview: Data }) {
           {figure(events, language)}
           <small>{t("overview.per_second")}</small>
         </p>
-        <p className="quiet num">
-          {t("overview.lag", { lag: figure(overview.lag_s, language), queue: count(overview.queue, language) })}
-        </p>
+        {overview.refusing ? (
+          <p className="form-error">
+            <Icon name="stop" />
+            {t("overview.refusing")}: {overview.refusing}
+          </p>
+        ) : (
+          <p className="quiet">
+            {t("overview.lag", { lag: figure(overview.lag_s, language), queue: count(overview.queue, language) })}
+          </p>
+        )}
       </div>
       <div className="figure">
         <h2>{t("overview.money")}</h2>
@@ -118,11 +125,6 @@ function Figures({ overview }: { overview: Data }) {
         <h2>{t("overview.automation")}</h2>
         <p className="big word">
           {overview.automation.kill ? t("kill.is_on") : word("automation", overview.automation.ceiling)}
-        </p>
-        <p className="automation-line">
-          <span>
-            {t("overview.verdict_mode")} <WordMark list="mode" value={overview.automation.verdict_mode} />
-          </span>
           <Button
             size="small"
             danger={!overview.automation.kill}
@@ -132,6 +134,9 @@ function Figures({ overview }: { overview: Data }) {
             <Icon name={overview.automation.kill ? "check" : "stop"} />
             {overview.automation.kill ? t("kill.release") : t("kill.pull")}
           </Button>
+        </p>
+        <p className="automation-line">
+          {t("overview.verdict_mode")} <WordMark list="mode" value={overview.automation.verdict_mode} />
         </p>
       </div>
     </section>

@@ -17,7 +17,7 @@ const NEW = "new";
 
 function matches(view: RuleView, search: string): boolean {
   const { rule } = view;
-  const all = [rule.id, rule.when, rule.code, rule.text.en, rule.text.zh, rule.desk ?? ""].join(" ").toLowerCase();
+  const all = [rule.id, rule.when, rule.code, rule.text.en, rule.text.zh, rule.desk].join(" ").toLowerCase();
   return search
     .toLowerCase()
     .split(/\s+/)
@@ -45,7 +45,7 @@ export default function Rules() {
           <ul className="rows" data-list="rules">
             {rows.map(({ rule, stored }) => (
               <li key={rule.id} className="rule-row" data-rowbox data-id={rule.id}>
-                <WordMark list="mode" value={rule.mode ?? "shadow"} />
+                <WordMark list="mode" value={rule.mode} />
                 <div>
                   <button type="button" className="rowbutton" data-row onClick={() => setAt(rule.id)}>
                     <b>{text(rule.text)}</b>

@@ -95,7 +95,7 @@ export default function Verdicts() {
 
 function Row({ verdict, open }: { verdict: Verdict; open: () => void }) {
   const { t, word, text } = useI18n();
-  const [reason] = verdict.reasons ?? [];
+  const [reason] = verdict.reasons;
   return (
     <li className="verdict-row" data-rowbox data-id={verdict.id}>
       <Clock time={verdict.time} />
@@ -109,9 +109,9 @@ function Row({ verdict, open }: { verdict: Verdict; open: () => void }) {
         <span>{word("type", verdict.event_type)}</span> <Subject subject={verdict.subject} />
       </button>
       <span className="cell right">
-        {typeof verdict.amount === "number" ? <Money minor={verdict.amount} currency={verdict.currency ?? ""} /> : <span className="quiet">–</span>}
+        {typeof verdict.amount === "number" ? <Money minor={verdict.amount} currency={verdict.currency} /> : <span className="quiet">–</span>}
       </span>
-      <ScoreBar score={verdict.score ?? null} />
+      <ScoreBar score={verdict.score} />
       <span className="verdict-reason">{reason ? text(reason.text) : <span className="quiet">–</span>}</span>
     </li>
   );

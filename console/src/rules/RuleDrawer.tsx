@@ -14,7 +14,18 @@ import { useNotices, useProblemText } from "../parts/Notices";
 const DECISIONS: Decision[] = ["allow", "challenge", "hold", "deny"];
 const MODES = ["off", "shadow", "live"];
 
-const BLANK: Rule = { id: "", when: "", decision: "challenge", code: "", text: { en: "", zh: "" }, mode: "shadow", ttl_s: 900 };
+const BLANK: Rule = {
+  id: "",
+  when: "",
+  decision: "challenge",
+  code: "",
+  text: { en: "", zh: "" },
+  on: [],
+  mode: "shadow",
+  desk: "",
+  ttl_s: 900,
+  note: "",
+};
 
 /** The server's own answer to the expression as it is typed: the same check that saving makes. */
 function useCheck(when: string, desk: string) {
@@ -39,7 +50,7 @@ export default function RuleDrawer({ view, close }: { view: RuleView | null; clo
   const problemText = useProblemText();
   const [rule, setRule] = useState<Rule>(view?.rule ?? BLANK);
   const [trouble, setTrouble] = useState("");
-  const check = useCheck(rule.when, rule.desk ?? "");
+  const check = useCheck(rule.when, rule.desk);
   const change = (part: Partial<Rule>) => setRule((before) => ({ ...before, ...part }));
   const complete = Boolean(rule.id && rule.when.trim() && rule.code && rule.text.en && rule.text.zh);
 
@@ -129,7 +140,7 @@ export default function RuleDrawer({ view, close }: { view: RuleView | null; clo
           <span>{t("rules.mode")}</span>
           <Choice
             label={t("rules.mode")}
-            value={rule.mode ?? "shadow"}
+            value={rule.mode}
             change={(mode) => change({ mode: mode as NonNullable<Rule["mode"]> })}
             options={MODES.map((value) => ({ value, label: word("mode", value) }))}
           />

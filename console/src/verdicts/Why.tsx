@@ -21,8 +21,8 @@ export default function Why({ verdict, close }: { verdict: Verdict | null; close
 
 function Body({ verdict }: { verdict: Verdict }) {
   const { t, word } = useI18n();
-  const reasons = verdict.reasons ?? [];
-  const features = Object.entries(verdict.features ?? {});
+  const reasons = verdict.reasons;
+  const features = Object.entries(verdict.features);
   return (
     <div className="why">
       <div className="why-answer">
@@ -36,7 +36,7 @@ function Body({ verdict }: { verdict: Verdict }) {
         </div>
         <div>
           <h3>{t("verdict.score")}</h3>
-          <ScoreBar score={verdict.score ?? null} />
+          <ScoreBar score={verdict.score} />
         </div>
       </div>
       {verdict.served === verdict.computed ? null : (
@@ -54,7 +54,7 @@ function Body({ verdict }: { verdict: Verdict }) {
         </Fact>
         {typeof verdict.amount === "number" ? (
           <Fact label={t("verdict.amount")}>
-            <Money minor={verdict.amount} currency={verdict.currency ?? ""} />
+            <Money minor={verdict.amount} currency={verdict.currency} />
           </Fact>
         ) : null}
         {verdict.expires ? (
