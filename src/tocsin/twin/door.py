@@ -1,4 +1,4 @@
-"""The store's actuator door: signed wishes come in over HTTP and are obeyed (protocol: docs/actuators.md)."""
+"""The store's actuator door: signed wishes come in over HTTP and are obeyed (the protocol of ``actuators.webhook``)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,150 @@
+"""The demo store is broken on purpose and Tocsin is scored: three drills, three strengths, five seeds; and quiet days.
+
+``detected_share`` of the drills; ``median_seconds_to_detect`` and ``median_seconds_to_respond`` in simulated seconds
+over those that were detected and answered; ``averted_share`` of the money that the drills cost without Tocsin;
+``false_incidents_per_quiet_day`` over 20 days of 24 simulated hours, each with an announced opening minute at 20 times
+the traffic (goal: at most 1).
+
+The rival: fixed thresholds on the same series, tuned on the same quiet days to the same rate of false alarms, reacting
+with the same verbs.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tocsin.twin.trouble import NAMES, STRENGTHS, named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tocsin.twin.score import Result
+    from tocsin.twin.thresholds import Limits
+
+SEEDS = 5
+QUIET_SEEDS = 20
+FIRST_QUIET_SEED = 900
+QUIET_HOURS = 24
+
+
+def run(
+    data: Path | None = None,
+    score: Path | None = None,
+    seed: int = 1,
+    *,
+    seeds: int = SEEDS,
+    quiet_seeds: int = QUIET_SEEDS,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Run everything; ``data`` and ``score`` are not read. Seeds are ``seed`` to ``seed + seeds - 1``."""
+    began = time.monotonic()
+    quiet_of = range(FIRST_QUIET_SEED, FIRST_QUIET_SEED + quiet_seeds)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers or min(os.cpu_count() or 1, 8), mp_context=spawn) as pool:
+        quiet = list(pool.map(_quiet, quiet_of))
+        a_day = sum(len(found) for found in quiet) / max(len(quiet), 1) * 24 / QUIET_HOURS
+        limits = _limits(list(pool.map(_rows, quiet_of)), a_day)
+        jobs = [(name, strength, seed + k, limits) for k in range(seeds) for name in NAMES for strength in STRENGTHS]
+        results = list(pool.map(_rehearse, jobs))
+    without = sum(result.lost_without for result in results)
+    return {
+        "name": "drills",
+        "figures": figures(results, a_day),
+        "rivals": {
+            "fixed thresholds": {
+                "averted_share": _averted(sum(result.lost_with_thresholds for result in results), without),
+                "false_incidents_per_quiet_day": round(a_day, 3),
+            }
+        },
+        "seed": seed,
+        "seeds": seeds,
+        "versions": _versions(),
+        "seconds": round(time.monotonic() - began, 1),
+        "by_drill": _by_drill(results),
+        "quiet": [{"seed": one, "false": found} for one, found in zip(quiet_of, quiet, strict=True)],
+        "results": [{"seed": job[2], **msgspec.to_builtins(one)} for job, one in zip(jobs, results, strict=True)],
+    }
+
+
+def figures(results: Sequence[Result], false_a_day: float) -> dict[str, float | None]:
+    """Return the flat figures of these results."""
+    return {
+        "detected_share": round(sum(result.detected for result in results) / max(len(results), 1), 4),
+        "median_seconds_to_detect": _median([result.seconds_to_detect for result in results]),
+        "median_seconds_to_respond": _median([result.seconds_to_respond for result in results]),
+        "averted_share": _averted(
+            sum(result.lost_with for result in results), sum(result.lost_without for result in results)
+        ),
+        "false_incidents_per_quiet_day": round(false_a_day, 3),
+    }
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(statistics.median(known), 1) if known else None
+
+
+def _averted(lost: int, without: int) -> float:
+    return round(1 - lost / without, 4) if without > 0 else 0.0
+
+
+def _by_drill(results: Sequence[Result]) -> list[dict[str, Any]]:
+    rows = []
+    for name in NAMES:
+        for strength in STRENGTHS:
+            some = [one for one in results if (one.drill, one.strength) == (name, strength)]
+            without = sum(one.lost_without for one in some)
+            row = figures(some, 0.0)
+            del row["false_incidents_per_quiet_day"]
+            thresholds = _averted(sum(one.lost_with_thresholds for one in some), without)
+            false = sum(one.false_incidents for one in some)
+            more = {"averted_share_thresholds": thresholds, "false_incidents": false}
+            rows.append({"drill": name, "strength": strength, **row, **more})
+    return rows
+
+
+def _quiet(seed: int) -> list[str]:
+    """Return what was falsely reported on the quiet day of a seed, ``kind subject``."""
+    from tocsin.cli.rehearsal import opened
+    from tocsin.twin.drill import quiet_day
+
+    found = quiet_day(seed, opened, QUIET_HOURS)
+    print(f"drills: quiet day {seed}: {len(found)} false", file=sys.stderr)
+    return [f"{incident['kind']} {incident['subject']}" for incident in found]
+
+
+def _rows(seed: int) -> list[tuple[int, int, int, int]]:
+    from tocsin.twin.drill import quiet_rows
+
+    return quiet_rows([seed], QUIET_HOURS)[0]
+
+
+def _limits(days: list[list[tuple[int, int, int, int]]], a_day: float) -> Limits:
+    from tocsin.twin.thresholds import tune
+
+    return tune(days, a_day)
+
+
+def _rehearse(job: tuple[str, str, int, Limits]) -> Result:
+    from tocsin.cli.rehearsal import opened
+    from tocsin.twin.drill import rehearse
+
+    name, strength, seed, limits = job
+    result = rehearse(named(name), strength, seed, opened, limits)
+    print(f"drills: {result}", file=sys.stderr)
+    return result
+
+
+def _versions() -> dict[str, str]:
+    names = ("tocsin", "numpy", "msgspec", "uvicorn")
+    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
