@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class PlainBatch:
     """A slice of the stream held as events; columns are built on demand and kept (``core.desk.Batch``)."""
 
-    __slots__ = ("_columns", "_texts", "_types", "events", "kept", "n")
+    __slots__ = ("_columns", "_texts", "_types", "events", "kept", "n", "passed")
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
@@ -27,6 +27,8 @@ class PlainBatch:
         self._types: np.ndarray | None = None
         self.kept: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         """Typed fields that expressions have read (``cel_rows``)."""
+        self.passed: dict[tuple[str, tuple[str, ...]], list[bool]] = {}
+        """Filters that have been evaluated (``filters``)."""
 
     def column(self, name: str) -> Column:
         """Return a field of data as float64 (booleans 0/1, missing NaN) with its present mask."""
@@ -54,6 +56,10 @@ class PlainBatch:
         for name in names:
             mask |= self._types == name
         return mask
+
+    def pick(self, rows: np.ndarray) -> PlainBatch:
+        """Return the batch of these rows (positions, ascending); itself where they are all."""
+        return self if len(rows) == self.n else PlainBatch([self.events[row] for row in rows.tolist()])
 
 
 class FeatureTable:
@@ -87,11 +93,20 @@ class FeatureTable:
         """The declared names in their order."""
         return tuple(self._columns)
 
-    def row(self, index: int) -> dict[str, float | None]:
-        """Return one row by name, None where a value is missing: what is journaled with a verdict."""
-        found = {name: float(values[index]) for name, values in self._columns.items()}
-        return {name: None if value != value else value for name, value in found.items()}  # noqa: PLR0124  (NaN)
+    def pick(self, rows: np.ndarray) -> FeatureTable:
+        """Return the table of these rows; itself where they are all."""
+        if len(rows) == self.n:
+            return self
+        return FeatureTable(len(rows), {name: values[rows] for name, values in self._columns.items()})
 
-    def slice(self, start: int, stop: int) -> FeatureTable:
-        """Return the rows [start, stop) as views."""
-        return FeatureTable(stop - start, {name: values[start:stop] for name, values in self._columns.items()})
+    def dicts(self, rows: np.ndarray) -> list[dict[str, float | None]]:
+        """Return these rows by name, None where a value is missing: what is journaled with a verdict."""
+        columns = []
+        for values in self._columns.values():
+            picked = values[rows]
+            shown = picked.astype(object)
+            shown[np.isnan(picked)] = None
+            columns.append(shown.tolist())
+        if not columns:
+            return [{} for _ in range(len(rows))]
+        return [dict(zip(self._columns, row, strict=True)) for row in zip(*columns, strict=True)]

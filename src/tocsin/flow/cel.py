@@ -2,8 +2,8 @@
 
 The subset: literals (int, double, string, bool, null, lists), arithmetic, comparison, ``&&`` ``||`` ``!`` ``?:``,
 ``in``, ``has()``, ``size()``, ``startsWith endsWith contains matches`` (RE2), ``int() double() string()``, fields,
-indexes, ``in_list(name, value)`` and ``in_cidr(list_name, ip)``. int and double do not mix in arithmetic; overflow and integer
-division by zero are errors, and so is an operator on a missing value.
+indexes, ``in_list(name, value)`` and ``in_cidr(list_name, ip)``. int and double do not mix in arithmetic; overflow and
+integer division by zero are errors, and so is an operator on a missing value.
 
 Reference: the CEL specification (github.com/google/cel-spec), doc/langdef.md.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tocsin.core.desk import Batch, Features
     from tocsin.flow.lists import Lists
 
-__all__ = ["FILTER", "INCIDENT", "RULE", "CelError", "Program", "Result", "Scope", "compile_expression"]
+__all__ = ["FILTER", "INCIDENT", "RULE", "CelError", "EventFields", "Program", "Result", "Scope", "compile_expression"]
 FEW = 12
 """Below this many rows single evaluation is faster than columns."""
 
@@ -77,7 +77,7 @@ class Program:
         values = np.empty(batch.n, object)
         codes = np.zeros(batch.n, np.int8)
         for row, event in enumerate(batch.events):
-            roots = {"event": _EventFields(event), "data": event.data, "features": _FeatureRow(features, row)}
+            roots = {"event": EventFields(event), "data": event.data, "features": _FeatureRow(features, row)}
             score = None if scores is None else float(scores[row])
             try:
                 values[row] = self._single(Env({**roots, "score": score}, lists, event.tau))
@@ -103,7 +103,7 @@ class Program:
         return values & (codes == 0), np.array(CAUSES, object)[codes]
 
 
-class _EventFields:
+class EventFields:
     """An event as a mapping of the fields that expressions read."""
 
     __slots__ = ("_event",)
@@ -112,6 +112,7 @@ class _EventFields:
         self._event = event
 
     def get(self, name: str) -> Any:
+        """Return a field of the event."""
         return getattr(self._event, name)
 
 

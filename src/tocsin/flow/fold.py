@@ -1,30 +1,83 @@
-"""Fold: one step of the data plane. Stamped events in, rows (scores and decisions), signals and buckets out."""
+"""Fold: one step of the data plane. Stamped events in, rows (scores and decisions), signals and buckets out.
+
+Before each event run the wake-ups due at or before its tau (buckets that close, deadlines that are missed), with
+their due time; then the event enters the windows and reads them; then the desks judge and the rules run. Windows,
+desks and rules are pure by row, so a slice between two configuration events is computed as columns, and the results
+are put in the order of their causes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tocsin.core.signal import Decision, Reason, Signal
+import numpy as np
+
+from tocsin.core.events import DAY
+from tocsin.core.signal import Mode
+from tocsin.errors import TocsinError
+from tocsin.flow.answers import Answers
 from tocsin.flow.batch import PlainBatch
+from tocsin.flow.control import CAMPAIGN, CONTROL, Campaigns, change_list, change_mode, model_of
+from tocsin.flow.deadlines import Deadlines
+from tocsin.flow.lists import Lists
 from tocsin.flow.outputs import Fault, Folded, Row
+from tocsin.flow.rules import RuleSet, fired
+from tocsin.flow.seats import Seat, judge_until, woken
+from tocsin.flow.series import Tracks
 from tocsin.flow.windows import Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-    import numpy as np
-
-    from tocsin.core.desk import Desk, Judgement, Rule
+    from tocsin.core.desk import Bucket, Deadline, Desk, Miss, Rule, Series
     from tocsin.core.events import Event
+    from tocsin.core.signal import Signal
     from tocsin.flow.batch import FeatureTable
 
 __all__ = ["Fault", "Fold", "Folded", "Row"]
+TOLD_MEMORY = 7 * DAY
+"""How long the identity of a signal is remembered: it is given out once in that time."""
+Place = tuple[int, int]
+"""Row of the slice; 0 for the wake-ups before it, 1 for the row itself."""
+Said = tuple[Place, int, str, "Signal"]
+"""Where a signal was said, its tau, the desk, the signal."""
+
+
+class Run:
+    """What one slice brings up on the way: signals with their places, and the desks that failed."""
+
+    def __init__(self) -> None:
+        self.said: list[Said] = []
+        self.faults: dict[str, tuple[Place, str]] = {}
+
+    def fail(self, desk: str, place: Place, error: str) -> None:
+        """Note where a desk failed: the earliest place counts."""
+        known = self.faults.get(desk)
+        if known is None or place < known[0]:
+            self.faults[desk] = (place, error)
+
+    def before_fault(self, desk: str, place: Place) -> bool:
+        """Return whether a place comes before the desk failed."""
+        fault = self.faults.get(desk)
+        return fault is None or place < fault[0]
 
 
 class Fold:
-    """The state of all desks over one stream; its output is a function of the stream, however it is cut."""
+    """The state of all desks over one stream; its output is a function of the stream, however it is cut.
+
+    Parameters
+    ----------
+    desks
+        In the order in which they speak.
+    rules
+        Stored rules; one with the id of a desk's rule replaces it. Misconfigured names the rule that is wrong.
+    currency
+        What amounts count in where an event names no currency.
+    load_model
+        Digest -> artefact, for ``tocsin.model`` events that do not carry theirs.
+    """
 
     def __init__(
         self,
@@ -34,76 +87,217 @@ class Fold:
         currency: str = "CNY",
         load_model: Callable[[str], bytes] | None = None,
     ) -> None:
-        self.desks = {desk.name: desk for desk in desks}
-        self.counters: Counter[str] = Counter()
+        self.seats = {desk.name: Seat(desk) for desk in desks}
+        self.rules = RuleSet(desks, rules)
         self.windows = Windows(currency)
-        for desk in desks:
-            self.windows.declare(desk.windows, desk.reads)
+        self.tracks = Tracks(currency)
+        self.deadlines = Deadlines()
+        self.campaigns = Campaigns()
+        self.lists = Lists()
         self.tau = 0
-        self._out: set[str] = set()
+        self._load = load_model
+        self._counters: Counter[str] = Counter()
         self._told: dict[str, int] = {}
+        self._house = tuple({w.name: w for desk in reversed(desks) for w in reversed(desk.windows)}.values())[::-1]
+        self._watchers: dict[Series | Deadline, list[str]] = {}
+        for desk in desks:
+            watched: tuple[Series | Deadline, ...] = (*desk.series, *desk.deadlines)
+            for one in watched:
+                self._watchers.setdefault(one, []).append(desk.name)
+            self.windows.declare(desk.windows, desk.reads)
+            self.tracks.declare(desk.series)
+            self.deadlines.declare(desk.deadlines)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Rule hits, errors by cause, late and revised entries of series, since the start."""
+        return dict(self._counters + self.windows.counters + self.tracks.counters)
 
     def step(self, events: Sequence[Event], features_for: Collection[int] = ()) -> Folded:
-        """Fold stamped events, tau and seq ascending; a row is returned for every index in ``features_for``."""
+        """Fold stamped events, seq and tau ascending; a row is returned for every index in ``features_for``."""
         folded = Folded()
-        if not events:
-            return folded
-        columns = self.windows.step(events)
-        self.tau = events[-1].tau
-        batch = PlainBatch(events)
-        answers: dict[int, Row] = {}
-        signals: list[tuple[int, Signal]] = []
-        for desk in self.desks.values():
-            if desk.name in self._out:
-                continue
-            reads = batch.of_type(*desk.reads)
-            if not reads.any():
-                continue
-            table = self.windows.table(desk.windows, columns, batch.n)
-            try:
-                judged = desk.judge(batch, table)
-            except Exception as error:  # a desk is a plug-in: whatever it raises, the others go on without it
-                self._out.add(desk.name)
-                folded.faults.append(Fault(desk.name, f"{type(error).__name__}: {error}"))
-                continue
-            signals.extend(judged.signals)
-            self._answer(desk, judged, reads, table, answers)
-        for index in features_for:
-            if index not in answers:
-                answers[index] = Row(index=index, score=None, computed=Decision.ALLOW, shadow=Decision.ALLOW)
-        folded.rows = [answers[index] for index in sorted(answers)]
-        for _, signal in sorted(signals, key=lambda pair: pair[0]):
-            if signal.id not in self._told:
-                self._told[signal.id] = self.tau
-                folded.signals.append(signal)
+        asked = sorted(features_for)
+        start = 0
+        for stop in self._cuts(events):
+            batch = PlainBatch(events[start:stop])
+            self._slice(batch, start, [row - start for row in asked if start <= row < stop], folded)
+            self._configure(events[stop - 1], folded)
+            start = stop
         return folded
 
     def advance(self, tau: int) -> Folded:
         """Fire what is due at or before ``tau`` while no event comes."""
+        folded = Folded()
+        run = Run()
+        self._wake(tau, 0, folded, run)
         self.tau = max(self.tau, tau)
-        return Folded()
+        self._finish(run, folded)
+        return folded
+
+    def next_wake(self) -> int | None:
+        """Return the tau at which the next series closes or deadline is missed, or None while nothing is due."""
+        return self._due()
+
+    def budget_factor(self, shop: str, time: int) -> float:
+        """Return the factor on the guard's budgets that the running campaign asks for; 1.0 without one."""
+        _, campaign = self.campaigns.at(shop, time)
+        return campaign.budget_factor if campaign is not None else 1.0
 
     def digest(self) -> str:
-        """Return the hash of all state: equal for folds of equal streams."""
-        return hashlib.blake2b(self.windows.digest().encode(), digest_size=16).hexdigest()
+        """Return the hash of all state that can still matter: equal for folds of equal streams."""
+        told = sorted((name, tau) for name, tau in self._told.items() if tau > self.tau - TOLD_MEMORY)
+        parts: list[Any] = [
+            self.tau,
+            self.windows.digest(),
+            [track.canonical() for track in self.tracks.tracks.values()],
+            self.deadlines.canonical(),
+            self.campaigns.canonical(self.tau),
+            self.lists.canonical(self.tau),
+            self.rules.canonical(),
+            [seat.canonical() for seat in self.seats.values()],
+            told,
+        ]
+        return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
-    def _answer(
-        self, desk: Desk, judged: Judgement, reads: np.ndarray, table: FeatureTable, answers: dict[int, Row]
+    @staticmethod
+    def _cuts(events: Sequence[Event]) -> Iterator[int]:
+        """Yield the ends of slices: after every configuration event, and the end."""
+        for row, event in enumerate(events, 1):
+            if event.type in CONTROL or row == len(events):
+                yield row
+
+    def _slice(self, batch: PlainBatch, offset: int, asked: Sequence[int], folded: Folded) -> None:
+        """Fold events between which no configuration changes."""
+        run = Run()
+        columns = self.windows.step(batch)
+        self._timeline(batch, folded, run)
+        answers = Answers(batch.n)
+        for name, seat in self.seats.items():
+            rows = np.flatnonzero(batch.of_type(*seat.base.reads))
+            if len(rows):
+                part = batch.pick(rows)
+                table = self.windows.table(seat.base.windows, columns, batch.n).pick(rows)
+                self._hear(name, seat, part, table, rows, answers, run)
+        house = self.rules.by_desk.get("", ())
+        if house:
+            table = self.windows.table(self._house, columns, batch.n)
+            for ready, hits in fired(house, batch, table, answers.scores, self.lists, self._counters):
+                answers.ruled(ready, hits)
+        folded.rows.extend(answers.rows(asked, offset))
+        self.tau = batch.events[-1].tau
+        self._finish(run, folded)
+
+    def _hear(
+        self,
+        name: str,
+        seat: Seat,
+        part: PlainBatch,
+        table: FeatureTable,
+        rows: np.ndarray,
+        answers: Answers,
+        run: Run,
     ) -> None:
-        for index, score in enumerate(judged.scores.tolist()):
-            decision = judged.decisions.get(index, Decision.ALLOW)
-            if not reads[index] or (score != score and decision is Decision.ALLOW):  # noqa: PLR0124  (NaN)
+        """Let one desk and its rules speak of its rows of the slice."""
+        judged = None
+        if seat.mode is not Mode.OFF and not seat.out:
+            open_ = sum(run.before_fault(name, (row, 1)) for row in rows.tolist()) if name in run.faults else part.n
+            judged, failed, error = judge_until(seat.live, part, table, open_)
+            if failed is not None:
+                run.fail(name, (int(rows[failed]), 1), error)
+        answers.seat(name, judged.model if judged else "", rows, table)
+        if judged is not None:
+            run.said.extend(((int(rows[at]), 1), part.events[at].tau, name, signal) for at, signal in judged.signals)
+            answers.scored(judged)
+            answers.decided(judged, live=seat.mode is Mode.LIVE)
+        if seat.shadow is not None and seat.mode is not Mode.OFF and not seat.out:
+            beside, failed, error = judge_until(seat.shadow, part, table, part.n)
+            answers.decided(beside, live=False)
+            if failed is not None:
+                run.fail(f"{name}:shadow", (int(rows[failed]), 1), error)
+        scores = judged.scores if judged is not None else np.full(part.n, np.nan)
+        for ready, hits in fired(self.rules.by_desk.get(name, ()), part, table, scores, self.lists, self._counters):
+            answers.ruled(ready, rows[hits].tolist())
+
+    def _timeline(self, batch: PlainBatch, folded: Folded, run: Run) -> None:
+        """Run series and deadlines through the rows, each preceded by its wake-ups."""
+        due = self._due()
+        for row, event in enumerate(batch.events):
+            if due is not None and due <= event.tau:
+                self._wake(event.tau, row, folded, run)
+                due = self._due()
+            if event.type == CAMPAIGN:
+                self.campaigns.plan(event)
+            if event.type in self.tracks.by_type or event.type in self.deadlines.by_type:
+                self.tracks.enter(batch, row)
+                self.deadlines.enter(batch, row, self._counters)
+                due = self._due()
+
+    def _due(self) -> int | None:
+        dues = [due for due in (self.tracks.due(), self.deadlines.due()) if due is not None]
+        return min(dues, default=None)
+
+    def _wake(self, tau: int, row: int, folded: Folded, run: Run) -> None:
+        """Run the wake-ups due at or before ``tau`` in their order; at one instant series come before deadlines."""
+        while (due := self._due()) is not None and due <= tau:
+            buckets = self.tracks.close(due, self.campaigns.at)
+            misses = self.deadlines.close(due)
+            folded.buckets.extend(buckets)
+            folded.misses += len(misses)
+            heard: dict[str, tuple[list[Bucket], list[Miss]]] = {}
+            for bucket in buckets:
+                for name in self._watchers[bucket.series]:
+                    heard.setdefault(name, ([], []))[0].append(bucket)
+            for miss in misses:
+                for name in self._watchers[miss.deadline]:
+                    heard.setdefault(name, ([], []))[1].append(miss)
+            for name, seat in self.seats.items():
+                if name in heard and seat.mode is not Mode.OFF and not seat.out and name not in run.faults:
+                    signals, error = woken(seat.live, *heard[name])
+                    run.said.extend(((row, 0), due, name, signal) for signal in signals)
+                    if error:
+                        run.fail(name, (row, 0), error)
+
+    def _finish(self, run: Run, folded: Folded) -> None:
+        """Give out the signals in the order of their cause, each identity once; leave out the desks that failed."""
+        for place, tau, desk, signal in sorted(run.said, key=lambda said: said[0]):
+            if not run.before_fault(desk, place):
                 continue
-            reasons: tuple[Reason, ...] = tuple(judged.reasons.get(index, ()))
-            before = answers.get(index)
-            if before is None or decision.rank > before.computed.rank:
-                answers[index] = Row(
-                    index=index,
-                    score=score if score == score else None,  # noqa: PLR0124
-                    computed=decision,
-                    shadow=decision,
-                    reasons=reasons,
-                    features=table.row(index),
-                    model=judged.model,
-                    desk=desk.name,
-                )
+            told = self._told.get(signal.id)
+            if told is None or told <= tau - TOLD_MEMORY:
+                self._told.pop(signal.id, None)
+                self._told[signal.id] = tau
+                folded.signals.append(signal)
+        while self._told and (oldest := next(iter(self._told))) and self._told[oldest] <= self.tau - TOLD_MEMORY:
+            del self._told[oldest]
+        for desk, (_, error) in sorted(run.faults.items(), key=lambda fault: fault[1][0]):
+            folded.faults.append(Fault(desk, error))
+            name, _, shadow = desk.partition(":")
+            if shadow:
+                self.seats[name].shadow = None
+            else:
+                self.seats[name].out = True
+
+    def _configure(self, event: Event, folded: Folded) -> None:
+        """Apply a configuration event; what it gets wrong is reported, and nothing changes."""
+        if event.type not in CONTROL:
+            return
+        data = event.data
+        try:
+            if event.type == "tocsin.rules":
+                folded.faults.extend(Fault("rules", error) for error in self.rules.replace(data.get("rules")))
+            elif event.type == "tocsin.list":
+                change_list(data, self.lists)
+                self.lists.sweep(event.tau)
+            elif event.type == "tocsin.mode":
+                change_mode(data, self.seats)
+            else:
+                self._put_model(data)
+        except TocsinError as error:
+            folded.faults.append(Fault(event.type.removeprefix("tocsin."), str(error)))
+
+    def _put_model(self, data: dict[str, Any]) -> None:
+        """Apply tocsin.model; a desk of another process is not ours to change."""
+        seat = self.seats.get(str(data.get("desk", "")))
+        if seat is not None:
+            artefact = model_of(data, self._load)
+            seat.put_model(str(data.get("digest", "")), str(data.get("stage", "live")), artefact)

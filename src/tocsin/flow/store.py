@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tocsin.core.desk import Window
+    from tocsin.core.events import Event
 
 Cell = TypeVar("Cell")
 SHARDS = 256
@@ -53,22 +54,18 @@ def reach(window: Window) -> int:
 class View:
     """One batch, prepared for the stores: parallel lists over its rows, and the slots that they fill."""
 
-    __slots__ = ("_keys", "_scopes", "currency", "datas", "masks", "n", "out", "shops", "taus", "types")
+    __slots__ = ("_keys", "_scopes", "currency", "datas", "events", "masks", "n", "out", "shops", "taus", "types")
 
-    def __init__(
-        self,
-        taus: list[int],
-        types: list[str],
-        shops: list[str],
-        datas: list[dict[str, Any]],
-        currency: str,
-        slots: int,
-    ) -> None:
-        self.n = len(taus)
-        self.taus, self.types, self.shops, self.datas, self.currency = taus, types, shops, datas, currency
+    def __init__(self, events: Sequence[Event], currency: str, slots: int) -> None:
+        self.n = len(events)
+        self.events, self.currency = events, currency
+        self.taus = [event.tau for event in events]
+        self.types = [event.type for event in events]
+        self.shops = [event.shop for event in events]
+        self.datas: list[dict[str, Any]] = [event.data for event in events]
         self.out: list[list[float]] = [[MISSING] * self.n for _ in range(slots)]
-        self.masks: dict[str, Sequence[bool]] = {}
-        """Filter text -> which rows pass (not for filters over items)."""
+        self.masks: dict[tuple[str, tuple[str, ...]], list[bool]] = {}
+        """(filter, event types) -> which rows pass (not for filters over items)."""
         self._keys: dict[str, list[Any]] = {}
         self._scopes: dict[bool, list[tuple[str, str]]] = {}
 
@@ -113,8 +110,8 @@ class Store(Generic[Cell]):
         self.cells: dict[tuple[str, str], dict[str, Cell]] = {}
         self.queue: deque[tuple[tuple[str, str], str]] = deque()
         self.shards: frozenset[int] | None = None
-        self.filter: Callable[[dict[str, Any], dict[str, Any], str], bool] | None = None
-        """For ``each`` with a filter: (item, data, type) -> passes."""
+        self.filter: Callable[[dict[str, Any], Event], bool] | None = None
+        """For ``each`` with a filter: (item, event) -> passes."""
 
     # What a subclass says.
 
@@ -163,7 +160,7 @@ class Store(Generic[Cell]):
 
     def _step_rows(self, view: View, rows: list[int], enters: set[str]) -> None:
         keys, scopes, taus, types = view.keys(self.by), view.scopes(self.money), view.taus, view.types
-        mask = view.masks[self.where] if self.where else None
+        mask = view.masks[self.where, self.of] if self.where else None
         outs = [view.out[slot] for slot, _ in self.windows]
         reads, first, shards = self.readers, self.reads_first, self.shards
         scope: tuple[str, str] | None = None
@@ -211,7 +208,7 @@ class Store(Generic[Cell]):
                 self._read_items(view, cells, row, items)
             if kind in self.of:
                 for item in items:
-                    if self.filter is not None and not self.filter(item, data, kind):
+                    if self.filter is not None and not self.filter(item, view.events[row]):
                         continue
                     key, amount = self._key(item, data), self.amount(item)
                     if key is None or amount is None:

@@ -19,14 +19,15 @@ from tocsin.errors import Misconfigured
 from tocsin.flow.batch import FeatureTable
 from tocsin.flow.distinct import ExactDistinct, SketchDistinct
 from tocsin.flow.fields import field_of, scale_of
+from tocsin.flow.filters import filter_of, item_filter, passes
 from tocsin.flow.moments import Moments, grain_of
 from tocsin.flow.recency import Recency
 from tocsin.flow.store import HOPS, HOUR_S, MICROS, SHARDS, Store, View, reach, shard_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from tocsin.core.events import Event
+    from tocsin.flow.batch import PlainBatch
 
 FINEST = 64
 """Windows share a log while the longest hop is at most this many times the shortest."""
@@ -92,36 +93,21 @@ class Windows:
                 self.warm.append(self.tau + reach(window) if self.tau else 0)
                 fresh.append((slot, window))
             self.readers[slot].update(reads)
-        self.stores.extend(stores_of(fresh))
+        self.stores.extend(self._stores(fresh))
         for store in self.stores:
             store.readers = set().union(*(self.readers[slot] for slot, _ in store.windows))
 
-    def step(self, events: Sequence[Event], masks: Mapping[str, Sequence[bool]] | None = None) -> list[np.ndarray]:
-        """Enter and read a batch in its order.
+    def step(self, batch: PlainBatch) -> list[np.ndarray]:
+        """Enter and read a batch (stamped, tau ascending) in its order.
 
-        Parameters
-        ----------
-        events
-            Stamped, tau ascending.
-        masks
-            Filter text -> which rows pass it.
-
-        Returns
-        -------
-        list
-            Per slot float64 [n], NaN where the value is missing.
+        Returns per slot float64 [n], NaN where the value is missing.
         """
-        if not events:
+        if not batch.n:
             return [np.empty(0) for _ in self.windows]
-        view = View(
-            [event.tau for event in events],
-            [event.type for event in events],
-            [event.shop for event in events],
-            [event.data for event in events],
-            self.currency,
-            len(self.windows),
-        )
-        view.masks.update(masks or {})
+        view = View(batch.events, self.currency, len(self.windows))
+        for store in self.stores:
+            if store.where and not store.each:
+                view.masks[store.where, store.of] = passes(batch, store.where, store.of, self.counters)
         for store in self.stores:
             store.step(view)
         columns = [np.array(values, np.float64) for values in view.out]
@@ -145,10 +131,6 @@ class Windows:
                 np.divide(over, under, out=values, where=under != 0)
                 named[ratio.name] = values
         return FeatureTable(n, {window.name: named[window.name] for window in declared})
-
-    def filters(self) -> set[tuple[str, tuple[str, ...], bool]]:
-        """Return (filter, event types, over items) of all declared windows."""
-        return {(window.where, window.of, window.each) for window in self.windows if window.where}
 
     def digest(self) -> str:
         """Return the hash of all state that can still matter: equal for equal histories, however they were folded."""
@@ -184,13 +166,22 @@ class Windows:
             own.shards = None if own.shards is None or len(own.shards) == SHARDS else own.shards
         return whole
 
+    def _stores(self, windows: Sequence[tuple[int, Window]]) -> list[Store[Any]]:
+        stores = stores_of(windows)
+        for store in stores:
+            if store.where and store.each:
+                store.filter = item_filter(store.where, store.of, self.counters)
+            elif store.where:
+                filter_of(store.where, store.of)
+        return stores
+
     def _twin(self) -> Windows:
         twin = Windows(self.currency)
         for window, readers in zip(self.windows, self.readers, strict=True):
             twin.declare([window], readers)
-        twin.stores = [own for store in self.stores for own in stores_of(store.windows)]
+        twin.stores = [own for store in self.stores for own in self._stores(store.windows)]
         for own, store in zip(twin.stores, self.stores, strict=True):
-            own.readers, own.filter = set(store.readers), store.filter
+            own.readers = set(store.readers)
         twin.warm, twin.tau = list(self.warm), self.tau
         return twin
 

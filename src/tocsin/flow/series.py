@@ -1,0 +1,315 @@
+"""Series: KPIs in buckets of event time, closed by tau, revised by late events. Meaning: ``core.desk.Series``.
+
+All lines of one series (shop, currency, key) close the same bucket at the same instant, its end plus the grace.
+A line begins with the bucket of its first event; an event whose bucket is closed already revises it as long as the
+history holds it, and is counted as ``revised``, else as ``late``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tocsin.core.desk import Bucket, Measure, Series
+from tocsin.core.events import LATE_LIMIT, Kind
+from tocsin.errors import Misconfigured
+from tocsin.flow.distinct import BOTTOM, CROWD, HASH_SPAN, hash_of, value_of
+from tocsin.flow.fields import field_of, fixed_point, scale_of
+from tocsin.flow.filters import filter_of, passes
+from tocsin.flow.store import HOUR_S, MICROS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tocsin.core.campaign import Campaign
+    from tocsin.core.events import Event
+    from tocsin.flow.batch import PlainBatch
+
+Scope = tuple[str, str, str]
+"""Shop, currency (money only) and key of a line."""
+FIRST_ROOM = 64
+
+
+class Tally:
+    """What one bucket has seen: events, sum in fixed point or hits, and values where the measure needs them."""
+
+    __slots__ = ("n", "total", "values")
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.total = 0
+        self.values: list[int] | set[int] | None = None
+
+
+class Line:
+    """One line of a series: the buckets that can still change, and the values of the closed ones."""
+
+    __slots__ = ("_n", "_values", "end", "first", "silent", "start", "tallies")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        """Index of the oldest bucket in the history."""
+        self.tallies: dict[int, Tally] = {}
+        self.silent = 0
+        self._values = np.empty(FIRST_ROOM)
+        self._n = np.empty(FIRST_ROOM)
+        self.start = self.end = 0
+        """The history is [start, end) of the arrays."""
+
+    def history(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (values, n) of the closed buckets, oldest first; never written to again."""
+        values, n = self._values[self.start : self.end], self._n[self.start : self.end]
+        values.flags.writeable = n.flags.writeable = False
+        return values, n
+
+    def append(self, value: float, n: int, keep: int) -> None:
+        """Put a closed bucket at the end of the history and let go of what exceeds ``keep``."""
+        if self.end == len(self._values):
+            room = max(2 * (self.end - self.start), FIRST_ROOM)
+            self._move(room)
+        self._values[self.end], self._n[self.end] = value, n
+        self.end += 1
+        if self.end - self.start > keep:
+            self.start += 1
+            self.first += 1
+
+    def revise(self, bucket: int, value: float, n: int) -> None:
+        """Replace a closed bucket; those who hold the history keep what they were given."""
+        self._move(len(self._values))
+        place = self.start + bucket - self.first
+        self._values[place], self._n[place] = value, n
+
+    def _move(self, room: int) -> None:
+        size = self.end - self.start
+        for name in ("_values", "_n"):
+            fresh = np.empty(max(room, size + 1))
+            fresh[:size] = getattr(self, name)[self.start : self.end]
+            setattr(self, name, fresh)
+        self.start, self.end = 0, size
+
+
+class Track:
+    """All lines of one series."""
+
+    def __init__(self, series: Series, currency: str) -> None:
+        self.series = series
+        self.default = currency
+        self.width = series.bucket_s * MICROS
+        self.grace = series.grace_s * MICROS
+        if series.bucket_s <= 0 or series.grace_s < 0 or series.keep < 1 or not series.of:
+            raise Misconfigured(f"series {series.name}: bucket_s and keep must be positive, 'of' not empty")
+        needs = series.measure in (Measure.SUM, Measure.MEAN, Measure.QUANTILE, Measure.DISTINCT)
+        if needs != bool(series.field):
+            raise Misconfigured(f"series {series.name}: {series.measure} {'needs a' if needs else 'takes no'} field")
+        if (series.measure is Measure.RATIO) != bool(series.hit):
+            raise Misconfigured(f"series {series.name}: 'hit' belongs to a ratio, and a ratio needs it")
+        for text in (series.where, series.hit):
+            if text:
+                filter_of(text, series.of)
+        numeric = needs and series.measure is not Measure.DISTINCT
+        field = field_of(series.of, series.field) if numeric else None
+        self.money = field is not None and field.kind is Kind.MONEY
+        self.scale = scale_of(field)
+        self.unit = float(10**self.scale)
+        self.lines: dict[Scope, Line] = {}
+        self.next = 0
+        """Index of the next bucket to close, the same for all lines."""
+
+    @property
+    def due(self) -> int:
+        """When the next bucket closes."""
+        return (self.next + 1) * self.width + self.grace
+
+    def enter(self, event: Event, hit: bool, counters: Counter[str]) -> None:
+        """Count an event that passed the filter."""
+        series = self.series
+        key = ""
+        if series.by:
+            raw = event.data.get(series.by)
+            if raw is None or isinstance(raw, (list, dict)):
+                return
+            key = str(raw)
+        amount = self._amount(event, hit)
+        if amount is None:
+            return
+        bucket = event.time // self.width
+        if not self.lines:
+            self.next = (event.tau - self.grace) // self.width
+        scope = (event.shop, str(event.data.get("currency") or self.default) if self.money else "", key)
+        line = self.lines.get(scope)
+        if bucket < self.next and self._stale(bucket, line, event.tau):
+            counters["late"] += 1
+            return
+        if line is None:
+            line = self.lines[scope] = Line(bucket)
+            for _ in range(bucket, self.next):
+                line.append(self._value(Tally()), 0, series.keep)
+        elif bucket >= self.next:
+            line.first = min(line.first, bucket)
+        tally = line.tallies.get(bucket)
+        if tally is None:
+            tally = line.tallies[bucket] = Tally()
+        self._add(tally, amount)
+        line.silent = 0
+        if bucket < self.next:
+            counters["revised"] += 1
+            line.revise(bucket, self._value(tally), tally.n)
+
+    def _stale(self, bucket: int, line: Line | None, tau: int) -> bool:
+        """Return whether a closed bucket is out of reach: ended over 5 minutes ago, or not in the history."""
+        if tau - (bucket + 1) * self.width > LATE_LIMIT + self.grace:
+            return True
+        return bucket < (self.next - self.series.keep if line is None else line.first)
+
+    def _amount(self, event: Event, hit: bool) -> int | None:
+        measure = self.series.measure
+        if measure is Measure.COUNT:
+            return 0
+        if measure is Measure.RATIO:
+            return int(hit)
+        raw = event.data.get(self.series.field)
+        if measure is Measure.DISTINCT:
+            value = value_of(raw)
+            return None if value is None else hash_of(value)
+        return fixed_point(raw, self.scale)
+
+    def _add(self, tally: Tally, amount: int) -> None:
+        tally.n += 1
+        if self.series.measure is Measure.DISTINCT:
+            marks = tally.values if isinstance(tally.values, set) else set()
+            marks.add(amount)
+            if self.series.bucket_s > HOUR_S and len(marks) > CROWD:
+                marks = set(sorted(marks)[: BOTTOM + 1])
+            tally.values = marks
+        elif self.series.measure is Measure.QUANTILE:
+            if isinstance(tally.values, list):
+                tally.values.append(amount)
+            else:
+                tally.values = [amount]
+        else:
+            tally.total += amount
+
+    def _value(self, tally: Tally) -> float:
+        """Return the measure of a bucket, NaN where it has none."""
+        measure, n = self.series.measure, tally.n
+        if measure is Measure.COUNT:
+            return float(n)
+        if measure is Measure.SUM:
+            return tally.total / self.unit
+        if measure is Measure.DISTINCT:
+            return self._distinct(tally)
+        if not n:
+            return math.nan
+        if measure is Measure.RATIO:
+            return tally.total / n
+        if measure is Measure.MEAN:
+            return tally.total / n / self.unit
+        ranked = sorted(tally.values or ())
+        return ranked[max(0, math.ceil(self.series.quantile * n) - 1)] / self.unit
+
+    def _distinct(self, tally: Tally) -> float:
+        count = len(tally.values or ())
+        if self.series.bucket_s <= HOUR_S or count <= BOTTOM:
+            return float(count)
+        return (BOTTOM - 1) * HASH_SPAN / sorted(tally.values or ())[BOTTOM - 1]
+
+    def close(self, planned: Callable[[str, int], tuple[float, Campaign | None]]) -> list[Bucket]:
+        """Close the next bucket of every line, in the order of shop, currency and key."""
+        bucket, due, series = self.next, self.due, self.series
+        self.next += 1
+        closed = []
+        for scope in sorted(self.lines):
+            line = self.lines[scope]
+            if bucket < line.first:
+                continue
+            tally = line.tallies.get(bucket) or Tally()
+            value = self._value(tally)
+            history, history_n = line.history()
+            start = bucket * self.width
+            factor, campaign = planned(scope[0], start)
+            closed.append(
+                Bucket(
+                    series=series,
+                    key=scope[2],
+                    shop=scope[0],
+                    start=start,
+                    tau=due,
+                    value=value,
+                    n=tally.n,
+                    history=history,
+                    history_n=history_n,
+                    factor=factor,
+                    currency=scope[1],
+                    campaign=campaign,
+                )
+            )
+            line.append(value, tally.n, series.keep)
+            self._settle(scope, line, tally, due)
+        return closed
+
+    def _settle(self, scope: Scope, line: Line, tally: Tally, due: int) -> None:
+        """Let go of buckets too old to be revised, and of a line that has been silent for ``keep`` buckets."""
+        horizon = (due - self.grace - LATE_LIMIT) // self.width - 1
+        for bucket in [bucket for bucket in line.tallies if bucket < horizon]:
+            del line.tallies[bucket]
+        line.silent = 0 if tally.n else line.silent + 1
+        if line.silent >= self.series.keep and not any(bucket >= self.next for bucket in line.tallies):
+            del self.lines[scope]
+
+    def canonical(self) -> list[Any]:
+        """Return all state in one form."""
+        found = []
+        for scope in sorted(self.lines):
+            line = self.lines[scope]
+            values, n = line.history()
+            open_ = [
+                (bucket, tally.n, tally.total, sorted(tally.values or ()))
+                for bucket, tally in sorted(line.tallies.items())
+            ]
+            found.append((scope, line.first, line.silent, values.tobytes(), n.tobytes(), open_))
+        return [self.series.name, repr(self.series), self.next if self.lines else 0, found]
+
+
+class Tracks:
+    """All series of a fold; equal declarations of several desks are one."""
+
+    def __init__(self, currency: str) -> None:
+        self.currency = currency
+        self.tracks: dict[Series, Track] = {}
+        self.by_type: dict[str, list[Track]] = {}
+        self.counters: Counter[str] = Counter()
+
+    def declare(self, series: tuple[Series, ...]) -> None:
+        """Add the series of a desk."""
+        for one in series:
+            if one in self.tracks:
+                continue
+            track = self.tracks[one] = Track(one, self.currency)
+            for kind in dict.fromkeys(one.of):
+                self.by_type.setdefault(kind, []).append(track)
+
+    def due(self) -> int | None:
+        """Return when the next bucket closes, None while there is no line."""
+        return min((track.due for track in self.tracks.values() if track.lines), default=None)
+
+    def enter(self, batch: PlainBatch, row: int) -> None:
+        """Count one row of a batch in the series of its type."""
+        event = batch.events[row]
+        for track in self.by_type.get(event.type, ()):
+            series = track.series
+            if series.where and not passes(batch, series.where, series.of, self.counters)[row]:
+                continue
+            hit = bool(series.hit) and passes(batch, series.hit, series.of, self.counters)[row]
+            track.enter(event, hit, self.counters)
+
+    def close(self, due: int, planned: Callable[[str, int], tuple[float, Campaign | None]]) -> list[Bucket]:
+        """Close what is due at this instant, series in the order of their declaration."""
+        return [
+            bucket
+            for track in self.tracks.values()
+            if track.lines and track.due == due
+            for bucket in track.close(planned)
+        ]
