@@ -1,0 +1,1 @@
+"""Desks: one domain each; ``catalogue`` lists them."""
