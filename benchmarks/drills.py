@@ -11,25 +11,24 @@ with the same verbs.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import statistics
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from benchmarks.report import Options, Report, versions
+from tocsin.twin.thresholds import Limits, tune
 from tocsin.twin.trouble import NAMES, STRENGTHS, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tocsin.twin.score import Result
-    from tocsin.twin.thresholds import Limits
 
 SEEDS = 5
 QUIET_SEEDS = 20
@@ -37,46 +36,57 @@ FIRST_QUIET_SEED = 900
 QUIET_HOURS = 24
 
 
+class DrillReport(Report, kw_only=True):
+    """The report with what it was made from."""
+
+    by_drill: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    quiet: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    results: list[dict[str, Any]] = msgspec.field(default_factory=list)
+
+
 def run(
-    data: Path | None = None,
-    score: Path | None = None,
-    seed: int = 1,
-    *,
-    seeds: int = SEEDS,
-    quiet_seeds: int = QUIET_SEEDS,
-    workers: int | None = None,
-) -> dict[str, Any]:
-    """Run everything; ``data`` and ``score`` are not read. Seeds are ``seed`` to ``seed + seeds - 1``."""
-    began = time.monotonic()
+    options: Options, *, seeds: int = SEEDS, quiet_seeds: int = QUIET_SEEDS, workers: int | None = None
+) -> DrillReport:
+    """Run everything on the seeds ``options.seed`` to ``options.seed + seeds - 1``; no data is read."""
     quiet_of = range(FIRST_QUIET_SEED, FIRST_QUIET_SEED + quiet_seeds)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or min(os.cpu_count() or 1, 8), mp_context=spawn) as pool:
         quiet = list(pool.map(_quiet, quiet_of))
         a_day = sum(len(found) for found in quiet) / max(len(quiet), 1) * 24 / QUIET_HOURS
-        limits = _limits(list(pool.map(_rows, quiet_of)), a_day)
-        jobs = [(name, strength, seed + k, limits) for k in range(seeds) for name in NAMES for strength in STRENGTHS]
+        limits = tune(list(pool.map(_rows, quiet_of)), a_day)
+        jobs = [
+            (name, strength, options.seed + k, limits) for k in range(seeds) for name in NAMES for strength in STRENGTHS
+        ]
         results = list(pool.map(_rehearse, jobs))
     without = sum(result.lost_without for result in results)
-    return {
-        "name": "drills",
-        "figures": figures(results, a_day),
-        "rivals": {
+    rows = _by_drill(results)
+    return DrillReport(
+        name="drills",
+        figures=figures(results, a_day),
+        rivals={
             "fixed thresholds": {
                 "averted_share": _averted(sum(result.lost_with_thresholds for result in results), without),
                 "false_incidents_per_quiet_day": round(a_day, 3),
             }
         },
-        "seed": seed,
-        "seeds": seeds,
-        "versions": _versions(),
-        "seconds": round(time.monotonic() - began, 1),
-        "by_drill": _by_drill(results),
-        "quiet": [{"seed": one, "false": found} for one, found in zip(quiet_of, quiet, strict=True)],
-        "results": [{"seed": job[2], **msgspec.to_builtins(one)} for job, one in zip(jobs, results, strict=True)],
-    }
+        seed=options.seed,
+        versions=versions("tocsin", "numpy", "msgspec", "uvicorn"),
+        goals={"false_incidents_per_quiet_day": "<= 1"},
+        notes=[_line(row) for row in rows],
+        by_drill=rows,
+        quiet=[{"seed": one, "false": found} for one, found in zip(quiet_of, quiet, strict=True)],
+        results=[{"seed": job[2], **msgspec.to_builtins(one)} for job, one in zip(jobs, results, strict=True)],
+    )
 
 
-def figures(results: Sequence[Result], false_a_day: float) -> dict[str, float | None]:
+def _line(row: dict[str, Any]) -> str:
+    detected = f"detected {row['detected_share']:.0%} after {row['median_seconds_to_detect']} s"
+    averted = f"averted {row['averted_share']:.0%} (thresholds {row['averted_share_thresholds']:.0%})"
+    answered = f"answered after {row['median_seconds_to_respond']} s"
+    return f"{row['drill']}, {row['strength']}: {detected}, {answered}, {averted}, {row['false_incidents']} false"
+
+
+def figures(results: Sequence[Result], false_a_day: float) -> dict[str, float]:
     """Return the flat figures of these results."""
     return {
         "detected_share": round(sum(result.detected for result in results) / max(len(results), 1), 4),
@@ -89,9 +99,10 @@ def figures(results: Sequence[Result], false_a_day: float) -> dict[str, float | 
     }
 
 
-def _median(values: Sequence[float | None]) -> float | None:
+def _median(values: Sequence[float | None]) -> float:
+    """Return the median of those that are known; NaN (null in JSON) where none is."""
     known = [value for value in values if value is not None]
-    return round(statistics.median(known), 1) if known else None
+    return round(statistics.median(known), 1) if known else math.nan
 
 
 def _averted(lost: int, without: int) -> float:
@@ -129,12 +140,6 @@ def _rows(seed: int) -> list[tuple[int, int, int, int]]:
     return quiet_rows([seed], QUIET_HOURS)[0]
 
 
-def _limits(days: list[list[tuple[int, int, int, int]]], a_day: float) -> Limits:
-    from tocsin.twin.thresholds import tune
-
-    return tune(days, a_day)
-
-
 def _rehearse(job: tuple[str, str, int, Limits]) -> Result:
     from tocsin.cli.rehearsal import opened
     from tocsin.twin.drill import rehearse
@@ -143,8 +148,3 @@ def _rehearse(job: tuple[str, str, int, Limits]) -> Result:
     result = rehearse(named(name), strength, seed, opened, limits)
     print(f"drills: {result}", file=sys.stderr)
     return result
-
-
-def _versions() -> dict[str, str]:
-    names = ("tocsin", "numpy", "msgspec", "uvicorn")
-    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}

@@ -70,7 +70,7 @@ def effect(key: str, start: int) -> Obeyed:
 
 
 def test_a_response_counts_from_when_harm_fell_by_four_fifths() -> None:
-    """Harm every ten seconds alone, with Tocsin until the fifth minute: effective at 300 s, not at the action's 60 s."""
+    """Harm every ten seconds, with Tocsin only until the fifth minute: effective at 300 s, not at the action's 60 s."""
     every = [START + 10 * SECOND * k for k in range(120)]
     alone, ours = books(*every), books(*(t for t in every if t < START + 5 * MINUTE))
     seconds = responded(trouble(), ours, alone, [effect("203.0.113.7", START + MINUTE)])
