@@ -17,8 +17,8 @@ class Assessment(msgspec.Struct, kw_only=True):
     Attributes
     ----------
     events
-        ``accepted``, ``by_type``, ``first``, ``last`` and ``files`` (name, kind, rows, notes, mapping); for a plain table
-        also ``rows``, ``labelled``, ``positives``, ``to_score`` and the part of each column.
+        ``accepted``, ``by_type``, ``first``, ``last``, ``decisions`` and ``files`` (name, kind, notes, mapping);
+        ``tables`` holds ``rows``, ``labelled``, ``positives``, ``to_score`` of each plain table.
     refused
         ``total``, ``by_code`` and ``first`` (file, line, reason, code, field).
     cleaned

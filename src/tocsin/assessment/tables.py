@@ -1,4 +1,7 @@
-"""A plain table: columns get their parts, models are compared on held-out rows, rows at risk get reasons and answers."""
+"""A plain table: columns get their parts, models are compared, rows at risk get reasons and the answer of the rules.
+
+Rows count from 1 in the order of the table; lines are those of the file.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,8 @@ class Scored(msgspec.Struct, kw_only=True):
     """float64 [n, columns]: exact additive parts of the raw score; ``base`` [n] is the rest."""
     base: Any
     raw: Any
+    risky: Any
+    """bool [n]: whether the score made the answer stricter than an average row of that amount would get."""
 
 
 class TableResult(msgspec.Struct, kw_only=True):
@@ -65,7 +70,7 @@ class TableResult(msgspec.Struct, kw_only=True):
 def assess_table(
     frame: pl.DataFrame,
     lines: Sequence[int],
-    name: str,
+    names: Sequence[str],
     *,
     label: str = "",
     time: str = "",
@@ -77,6 +82,7 @@ def assess_table(
 
     Misconfigured where no column is left that a score could be made from.
     """
+    name = names[0] if names else "table"
     plate = plate_of(frame, label=label, time=time, leave_out=leave_out)
     windows = window_features(plate)
     if plate.at is not None and plate.keys and not windows:
@@ -92,7 +98,7 @@ def assess_table(
     enough = y.sum() >= LEAST_POSITIVES and (known & ~y).sum() >= LEAST_POSITIVES
     run = _supervised if enough else _unsupervised
     models, chosen, encoder, scored = run(plate, features, at, known, y, seed, costs or Costs())
-    signals = _signals(plate, scored, lines, name, bool(enough), encoder, features)
+    signals = _signals(plate, scored, lines, names, features)
     return TableResult(
         events=_events(plate, known, y, scored),
         cleaned=_cleaned(plate, encoder, lines),
@@ -100,7 +106,7 @@ def assess_table(
         chosen=chosen,
         signals=[msgspec.to_builtins(signal) for signal in signals],
         incidents=_incident(signals, scored, name, plate),
-        actions=_actions(scored, lines, name),
+        actions=_actions(scored, lines, names),
     )
 
 
@@ -136,9 +142,19 @@ def _supervised(
     else:
         rows, raw, parts, base = _held_out(comparison, kind, part, places, labelled)
     p = curve(raw)
-    decisions = [ANSWERS[answer] for answer in costs.cheapest(p, _amounts(plate)[rows])]
+    amounts = _amounts(plate)[rows]
+    answers = costs.cheapest(p, amounts)
+    average = costs.cheapest(np.full(len(rows), float(truth.mean())), amounts)
+    decisions = [ANSWERS[answer] for answer in answers]
     scored = Scored(
-        rows=rows, score=p, decisions=decisions, columns=[f.name for f in features], parts=parts, base=base, raw=raw
+        rows=rows,
+        score=p,
+        decisions=decisions,
+        columns=[f.name for f in features],
+        parts=parts,
+        base=base,
+        raw=raw,
+        risky=answers > average,
     )
     chosen = {
         "model": kind,
@@ -147,7 +163,7 @@ def _supervised(
         "calibration": curve.kind,
         "supervised": True,
         "scored": "rows without a label" if len(rest) else "all rows, each by a model that had not seen it",
-        "notes": _fold_notes(plate, comparison.scheme),
+        "notes": [*_fold_notes(plate, comparison.scheme), *_cost_notes(average)],
         "costs": msgspec.to_builtins(costs) | {"amount_column": plate.amount or None},
     }
     return _models(comparison), chosen, model.encoder, scored
@@ -190,9 +206,10 @@ def _unsupervised(
     positives, negatives = int(y.sum()), int((known & ~y).sum())
     if plate.label:
         why = Text(
-            f"{positives} positive and {negatives} negative labels; a model needs {LEAST_POSITIVES} of each, so rows are "
-            "scored by how unusual they are, without labels",
-            f"仅有 {positives} 个正标签与 {negatives} 个负标签；建模各需 {LEAST_POSITIVES} 个，因此按异常程度无监督评分",
+            f"{positives} positive and {negatives} negative labels; a model needs {LEAST_POSITIVES} of each, so rows "
+            "are scored by how unusual they are, without labels",
+            f"仅有 {positives} 个正标签与 {negatives} 个负标签；建模各需 {LEAST_POSITIVES} 个，"
+            "因此按异常程度无监督评分",
         )
     else:
         why = Text(
@@ -221,6 +238,7 @@ def _unsupervised(
         parts=parts,
         base=np.zeros(len(rows)),
         raw=raw,
+        risky=unusual,
     )
     return [], chosen, score.encoder, scored
 
@@ -255,7 +273,7 @@ def _why(comparison: tabular.Comparison, kind: str, ground: str) -> dict[str, st
         )
     else:
         text = Text(
-            f"average precision {ap[0]:.3f}, within one standard error of the best, and the best log-likelihood of those",
+            f"average precision {ap[0]:.3f}, within a standard error of the best, and the best log-likelihood of those",
             f"平均精度 {ap[0]:.3f}，与最优相差不到一个标准误，且其中对数似然最好",
         )
     if kind == LINEAR:
@@ -279,6 +297,19 @@ def _fold_notes(plate: Plate, scheme: str) -> list[dict[str, str]]:
         text = Text(
             "folds follow time: each is scored by models of earlier rows", "按时间划分：每折由更早的行训练的模型评分"
         )
+    return [msgspec.to_builtins(text)]
+
+
+def _cost_notes(average: np.ndarray) -> list[dict[str, str]]:
+    """Say so where the costs ask for more than allow even of an average row."""
+    share = float((average > 0).mean())
+    if not share:
+        return []
+    text = Text(
+        f"at these costs even an average row of that amount would be challenged ({share:.0%} of rows); listed at risk "
+        "are the rows whose score asks for more",
+        f"按此成本，{share:.0%} 的行即使风险为平均水平也应验证；仅列出评分要求更严的行",
+    )
     return [msgspec.to_builtins(text)]
 
 
@@ -330,23 +361,21 @@ def _signals(
     plate: Plate,
     scored: Scored,
     lines: Sequence[int],
-    name: str,
-    supervised: bool,
-    encoder: Encoder,
+    names: Sequence[str],
     features: Sequence[Feature],
 ) -> list[Signal]:
     """Return one signal for each row that would not simply be allowed, highest score first."""
     order = np.argsort(-scored.raw, kind="stable")
-    risky = [int(place) for place in order if scored.decisions[place] != "allow"]
+    risky = [int(place) for place in order if scored.risky[place]]
     signals = []
     for place in risky[:MOST_LISTED]:
         row = int(scored.rows[place])
         when = int(plate.at[row]) if plate.at is not None else 0
         reasons = _reasons(plate, scored, place, row, features)
-        evidence = {"row": row + 1, "line": int(lines[row]), "file": name, "decision": scored.decisions[place]}
+        evidence = {"row": row + 1, "line": int(lines[row]), "file": names[row], "decision": scored.decisions[place]}
         signals.append(
             Signal(
-                id=derived_id("signal", DESK, KIND, name, row + 1),
+                id=derived_id("signal", DESK, KIND, names[row], row + 1),
                 desk=DESK,
                 kind=KIND,
                 shop="default",
@@ -368,7 +397,8 @@ def _reasons(plate: Plate, scored: Scored, place: int, row: int, features: Seque
         value: float | str | None = None
         if column < len(features):
             cell = features[column].values[row]
-            value = None if cell is None or cell != cell else (cell if isinstance(cell, str) else float(cell))
+            missing = cell is None or (not isinstance(cell, str) and np.isnan(cell))
+            value = None if missing else (cell if isinstance(cell, str) else float(cell))
         found.append(
             Reason(
                 code="column-raises-score",
@@ -399,11 +429,13 @@ def _incident(signals: Sequence[Signal], scored: Scored, name: str, plate: Plate
     """Return one incident for the table where any row is at risk: a summary signal through triage."""
     if not signals:
         return []
-    counts = {answer: scored.decisions.count(answer) for answer in ANSWERS if answer != "allow"}
+    risky = [at for at in range(len(scored.rows)) if scored.risky[at]]
+    answers = [scored.decisions[at] for at in risky]
+    counts = {answer: answers.count(answer) for answer in ANSWERS if answer != "allow"}
     onset = min(signal.onset for signal in signals)
     tau = max(signal.tau for signal in signals)
     amounts = _amounts(plate)[scored.rows]
-    at_stake = int(sum(a * p for a, p, d in zip(amounts, scored.score, scored.decisions, strict=True) if d != "allow"))
+    at_stake = int(sum(amounts[at] * scored.score[at] for at in risky))
     summary = Signal(
         id=derived_id("signal", DESK, SUMMARY, name),
         desk=DESK,
@@ -423,12 +455,12 @@ def _incident(signals: Sequence[Signal], scored: Scored, name: str, plate: Plate
     return [msgspec.to_builtins(triage(summary, [], KINDS))]
 
 
-def _actions(scored: Scored, lines: Sequence[int], name: str) -> list[dict[str, Any]]:
+def _actions(scored: Scored, lines: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the answer that the rules would give each scored row, the strictest first; all of them in shadow."""
     order = sorted(range(len(scored.rows)), key=lambda at: (-Decision(scored.decisions[at]).rank, -scored.score[at]))
     return [
         {
-            "file": name,
+            "file": names[scored.rows[at]],
             "row": int(scored.rows[at]) + 1,
             "line": int(lines[scored.rows[at]]),
             "decision": scored.decisions[at],

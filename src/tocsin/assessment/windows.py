@@ -1,7 +1,7 @@
 """Windows over a plain table that has a time and a key: each row as a plain event through the fold.
 
-For every key column: how many rows, and the sum and mean of the amount, in the last hour, day and week; the same windows
-with the same meaning as any desk's (``core.desk``), so that what is learned here holds for the live fold.
+For every key column: how many rows, and the sum and mean of the amount, in the last hour, day and week; the same
+windows with the same meaning as any desk's (``core.desk``), so that what is learned here holds for the live fold.
 """
 
 from __future__ import annotations

@@ -241,7 +241,8 @@ def _fit_single(encoder: Encoder, x: np.ndarray, y: np.ndarray) -> Model:
 def boost(x: np.ndarray, y: np.ndarray, at: np.ndarray | None, seed: int) -> trees.Trees:
     """Return gradient-boosted trees; the number of trees is settled on a fifth of the rows (the latest where ordered).
 
-    Leaves grow with the number of positives, so that small tables give small trees.
+    Leaves grow with the number of positives, so that small tables give small trees. Small tables are fitted by one
+    thread: handing rows around would take longer than the fit.
     """
     positives = int(min(y.sum(), (~y).sum()))
     parameters: dict[str, float | int | str | bool] = {
@@ -251,7 +252,7 @@ def boost(x: np.ndarray, y: np.ndarray, at: np.ndarray | None, seed: int) -> tre
         "feature_fraction": 0.9,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
-        "num_threads": 2,
+        "num_threads": 1 if len(y) < 50_000 else 0,
     }
     order = np.argsort(at, kind="stable") if at is not None else np.random.default_rng(seed).permutation(len(y))
     cut = int(len(y) * 0.8)

@@ -29,6 +29,7 @@ class AccessLog:
 
     kind = "access log"
     mapping = None
+    head = b""
 
     def __init__(self, name: str, lines: Lines, *, json: bool) -> None:
         self.name = name
@@ -66,6 +67,7 @@ class EventLines:
 
     kind = "events"
     mapping = None
+    head = b""
 
     def __init__(self, name: str, records: Iterator[tuple[int, Any]], refusals: Refusals) -> None:
         self.name = name
@@ -90,7 +92,8 @@ def open_source(path: str, mapping: Mapping | None = None) -> Opened:
         CSV, Parquet, NDJSON (CloudEvents, access-log records or plain objects), a JSON array, an access log; also gzip.
     mapping
         Of a table's columns to an event; guessed where it is None and the headers and values allow it, shown as
-        ``.mapping``. A table that fits no event has None there and is read with ``frame()``.
+        ``.mapping``. A table that fits no event has None there and is read with ``frame()``. ``.head`` holds the first
+        bytes of any source.
 
     Raises
     ------
@@ -99,6 +102,12 @@ def open_source(path: str, mapping: Mapping | None = None) -> Opened:
     """
     name = "stdin" if path == "-" else PurePath(path).name
     head, stream = open_bytes(path)
+    source = _sniffed(name, head, stream, mapping)
+    source.head = head
+    return source
+
+
+def _sniffed(name: str, head: bytes, stream: BinaryIO, mapping: Mapping | None) -> Opened:
     if head.startswith(b"PAR1"):
         return _mapped(open_parquet(name, stream, mapping=mapping))
     encoding = detect_encoding(head, name)

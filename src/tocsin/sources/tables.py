@@ -72,12 +72,14 @@ class Table:
     columns
         Headers in order.
     rows
-        Gives the rows from the first on: (line or row number from 1, one value per column); may be called once.
+        Gives the rows from the first on: (line or row number from 1, one value per column); called once, unless
+        ``frame`` has read them all.
     sample
         The first rows, from which formats are settled.
     """
 
     kind = "table"
+    head = b""
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Table:
         whole: pl.DataFrame | None = None,
     ) -> None:
         self._whole = whole
+        self._lines: list[int] = []
         self.name = name
         self.columns = list(columns)
         self.mapping = mapping
@@ -102,6 +105,8 @@ class Table:
 
     def rows(self) -> Iterator[Row]:
         """Yield (line number, values) of every row that has the right number of cells."""
+        if self._lines and self._whole is not None:
+            return zip(self._lines, self._whole.iter_rows(), strict=True)
         return self._rows()
 
     def texts(self, column: str) -> list[str]:
@@ -112,7 +117,7 @@ class Table:
     def frame(self) -> tuple[pl.DataFrame, list[int]]:
         """Return all rows as a data frame (texts where the file holds texts) and the line number of each."""
         if self._whole is not None:
-            return self._whole, list(range(1, self._whole.height + 1))
+            return self._whole, self._lines or list(range(1, self._whole.height + 1))
         lines: list[int] = []
         chunks: list[pl.DataFrame] = []
         iterator = self.rows()
@@ -122,7 +127,8 @@ class Table:
             chunks.append(pl.DataFrame({name: _series(name, values) for name, values in data.items()}))
         if not chunks:
             return pl.DataFrame({name: pl.Series(name, [], dtype=pl.String) for name in self.columns}), []
-        return pl.concat(chunks, how="vertical_relaxed"), lines
+        self._whole, self._lines = pl.concat(chunks, how="vertical_relaxed"), lines
+        return self._whole, self._lines
 
     def read(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (line, event document) in the order of the table; rows that cannot be one are counted as refused."""
