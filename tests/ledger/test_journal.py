@@ -286,13 +286,13 @@ def test_a_failing_disk_at_any_step_leaves_a_prefix_with_everything_committed(tm
             except Retryable:
                 journal.recover()
         journal.close()
-        journal = SegmentJournal(folder, 300)
+        journal = SegmentJournal(folder, 300, disk=QuickDisk())
         assert list(journal.read()) == stamped(1, committed)
         journal.close()
         assert committed >= 22
 
 
-class CountedDisk(Disk):
+class CountedDisk(QuickDisk):
     """Refuses exactly one operation, the n-th."""
 
     def __init__(self, fails_at: int) -> None:

@@ -44,12 +44,12 @@ class SqlRecords:
         The file is no database, is damaged, or was written by a newer version.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, busy_ms: int = BUSY_MS) -> None:
         if url in ("sqlite://", "sqlite:///:memory:"):
             raise Misconfigured("records: SQLite needs a file; for a store in memory there is MemoryRecords")
         self.url = url
-        self._engine = _engine(url, writes=True)
-        self._readers = _engine(url, writes=False)
+        self._engine = _engine(url, busy_ms, writes=True)
+        self._readers = _engine(url, busy_ms, writes=False)
         self._writer = threading.RLock()
         self._local = threading.local()
         self._tables: dict[type[Any], SqlTable[Any]] = {}
@@ -231,7 +231,7 @@ def _upsert(table: Table, shape: Shape, dialect: str) -> Executable:
     return statement
 
 
-def _engine(url: str, *, writes: bool) -> Engine:
+def _engine(url: str, busy_ms: int, *, writes: bool) -> Engine:
     options: dict[str, Any] = {} if writes else {"isolation_level": "AUTOCOMMIT", "pool_size": 8, "max_overflow": 24}
     engine = create_engine(url, json_serializer=_to_json, json_deserializer=str, **options)
     if engine.dialect.name != "sqlite":
@@ -242,7 +242,7 @@ def _engine(url: str, *, writes: bool) -> Engine:
         if writes:
             # The driver must not begin by itself: its BEGIN is deferred and fails later, when it meets another writer.
             connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "secure_delete=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_ms}", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     if writes:

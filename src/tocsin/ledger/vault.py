@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import secrets
 import threading
 from pathlib import Path
@@ -62,10 +63,11 @@ class KeyVault:
     """
 
     def __init__(self, records: Records, folder: Path | str, *, now: Callable[[], int] = wall_clock) -> None:
+        self.folder = Path(folder)
         self._records = records
         self._now = now
         self.audit = AuditTrail(records, now=now)
-        master = _master(records, Path(folder) / MASTER)
+        master = _master(records, self.folder / MASTER)
         self._name_key = _derived(master, b"tocsin.name")
         self._wrap = AESGCM(_derived(master, b"tocsin.wrap"))
         self._guard = threading.Lock()
@@ -278,7 +280,10 @@ def _master(records: Records, path: Path) -> bytes:
     if path.exists():
         if path.stat().st_mode & 0o077:
             raise Misconfigured(f"vault: {path} is open to other users; run: chmod 600 {path}")
-        master = bytes.fromhex(path.read_text().strip())
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+        if not re.fullmatch("[0-9a-f]{64}", text):
+            raise Misconfigured(f"vault: {path} does not hold 64 hexadecimal digits; restore it from a backup")
+        master = bytes.fromhex(text)
     elif records.table(SubjectKey).count() or records.table(Switch).get(_CHECK):
         raise Misconfigured(f"vault: {path} is missing, but there are keys made with it; restore it from a backup")
     else:

@@ -1,0 +1,133 @@
+"""SQL only: what was stored outlives the process, the schema follows its migrations, damage and strangers are told."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from tocsin.core.records import Switch
+from tocsin.core.signal import Decision, Verdict
+from tocsin.errors import Misconfigured, Retryable
+from tocsin.ledger.records import SqlRecords
+from tocsin.ledger.schema import METADATA
+from tocsin.ledger.upgrade import HEAD
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'records.sqlite'}"
+
+
+def test_what_was_put_outlives_the_process(tmp_path: Path) -> None:
+    records = SqlRecords(url(tmp_path))
+    records.table(Switch).put(Switch(id="kill", word="on"))
+    records.close()
+    records = SqlRecords(url(tmp_path))
+    assert records.table(Switch).get("kill") == Switch(id="kill", word="on")
+    records.close()
+
+
+def test_the_migrations_lead_to_the_tables_that_are_used(tmp_path: Path) -> None:
+    SqlRecords(url(tmp_path)).close()
+    engine = create_engine(url(tmp_path))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    engine.dispose()
+
+
+def test_the_newest_migration_is_the_one_that_the_start_looks_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", "tocsin.ledger:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    SqlRecords(url(tmp_path)).close()
+    with sqlite3.connect(tmp_path / "records.sqlite") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(Misconfigured, match="9999"):
+        SqlRecords(url(tmp_path))
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "records.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(Misconfigured, match="damaged"):
+        SqlRecords(url(tmp_path))
+
+
+def test_a_store_in_memory_has_another_name() -> None:
+    with pytest.raises(Misconfigured, match="MemoryRecords"):
+        SqlRecords("sqlite://")
+
+
+def test_readers_go_on_beside_a_transaction_and_see_the_last_commit(tmp_path: Path) -> None:
+    records = SqlRecords(url(tmp_path))
+    table = records.table(Switch)
+    table.put(Switch(id="a", word="before"))
+    seen: list[Switch | None] = []
+    with records.transaction():
+        table.put(Switch(id="a", word="after"))
+        reader = threading.Thread(target=lambda: seen.append(table.get("a")))
+        reader.start()
+        reader.join(timeout=5)
+        assert table.get("a") == Switch(id="a", word="after")
+    assert seen == [Switch(id="a", word="before")]
+    assert table.get("a") == Switch(id="a", word="after")
+    records.close()
+
+
+def test_a_writer_of_another_process_makes_a_write_retryable(tmp_path: Path) -> None:
+    records = SqlRecords(url(tmp_path), busy_ms=20)
+    other = sqlite3.connect(tmp_path / "records.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Retryable, match="locked"):
+        records.table(Switch).put(Switch(id="a"))
+    other.execute("ROLLBACK")
+    records.table(Switch).put(Switch(id="a"))
+    other.close()
+    records.close()
+
+
+def test_deleted_records_leave_no_trace_in_the_files_after_a_checkpoint(tmp_path: Path) -> None:
+    records = SqlRecords(url(tmp_path))
+    table = records.table(Switch)
+    table.put_many([Switch(id=str(n), word=f"secret-{n}-word") for n in range(50)])
+    for n in range(50):
+        table.drop(str(n))
+    records.checkpoint()
+    assert not any(b"-word" in path.read_bytes() for path in tmp_path.iterdir())
+    records.close()
+
+
+def test_verdicts_are_written_in_bulk(tmp_path: Path) -> None:
+    records = SqlRecords(url(tmp_path))
+    verdicts = [
+        Verdict(
+            id=f"{n:04}",
+            event_id=f"e{n}",
+            event_source="s",
+            event_type="order.placed",
+            shop="s",
+            subject="account:a",
+            time=n,
+            tau=n,
+            computed=Decision.ALLOW,
+            served=Decision.ALLOW,
+        )
+        for n in range(1500)
+    ]
+    records.table(Verdict).put_many(iter(verdicts))
+    assert records.table(Verdict).count() == 1500
+    assert records.table(Verdict).find({"time__gte": 1498}, order="time") == verdicts[1498:]
+    records.close()
