@@ -66,6 +66,9 @@ class Playbook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 
 def playbook_from(document: Any) -> Playbook:
     """Return the playbook of a parsed YAML document; Misconfigured names the place that is wrong."""
+    if isinstance(document, dict) and True in document:
+        # YAML 1.1 reads the bare key ``on`` as a boolean.
+        document = {("on" if key is True else key): value for key, value in document.items()}
     try:
         return msgspec.convert(document, Playbook)
     except msgspec.ValidationError as error:
