@@ -148,8 +148,8 @@ def _plain(record: Any) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if name not in left_out}
 
 
-def _line(plain: dict[str, Any], kind: str) -> bytes:
-    # The id stands first, so that lines of one kind are sorted by it.
-    head = {"kind": kind, "id": plain.pop("id")} if "id" in plain else {"kind": kind}
+def _line(plain: dict[str, Any], noun: str) -> bytes:
+    # The id stands first, so that the lines of one noun are sorted by it.
+    head = {"noun": noun, "id": plain.pop("id")} if "id" in plain else {"noun": noun}
     body = msgspec.json.encode(dict(sorted(plain.items())), order="deterministic")
     return msgspec.json.encode(head)[:-1] + (b"," + body[1:] if len(body) > 2 else b"}") + b"\n"
