@@ -157,12 +157,12 @@ class Loop(msgspec.Struct, kw_only=True):
 
 
 def _shadow_run(streams: Sequence[Opened], secret: bytes, desks: Sequence[Desk] | None) -> Loop:
-    from tocsin.desks import catalogue
+    from tocsin.desks.catalogue import catalogue
 
     door = Door(PassingVault(secret))
     counts: Counter[str] = Counter()
     currency = next((source.mapping.currency for source in streams if source.mapping is not None), "CNY")
-    shadow = Shadow(catalogue.desks() if desks is None else desks, currency=currency)
+    shadow = Shadow(catalogue() if desks is None and streams else desks or (), currency=currency)
     ordered = [admitted(source.name, source.read(), door, source.refusals, counts) for source in streams]
     shadow.run(heapq.merge(*ordered, key=lambda placed: placed[2].time))
     return Loop(run=shadow, counts=counts)
