@@ -88,12 +88,10 @@ _ADDRESS = (
     _window("address_fraud_56d", Aggregate.COUNT, "address", 56 * DAY_S, LABEL, where=FRAUD),
 )
 _MERCHANT = (
-    *(window for days in (1, 3, 7, 14, 28) for window in _risk("merchant", days)),
-    _window("merchant_fraud_21d", Aggregate.COUNT, "merchant", 21 * DAY_S, LABEL, where=FRAUD),
-    _window("merchant_fraud_56d", Aggregate.COUNT, "merchant", 56 * DAY_S, LABEL, where=FRAUD),
+    *(window for days in (1, 2, 3, 7, 14, 21, 28, 35, 56) for window in _risk("merchant", days)),
     *(
         _window(f"merchant_fraud_sum_{d}d", Aggregate.SUM, "merchant", d * DAY_S, LABEL, where=FRAUD, field="amount")
-        for d in (3, 7, 14)
+        for d in (3, 7, 14, 28)
     ),
 )
 

@@ -63,7 +63,7 @@ class FraudDesk:
 
     name = "fraud"
     version = 1
-    reads = (*SCORED, "label.given")
+    reads: tuple[str, ...] = (*SCORED, "label.given")
     windows: tuple[Window | Ratio, ...] = WINDOWS
     series: tuple[Series, ...] = SERIES
     deadlines: tuple[Deadline, ...] = ()

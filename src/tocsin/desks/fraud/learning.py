@@ -206,3 +206,14 @@ def _baselines(rows: Rows, costs: Costs) -> dict[str, Any]:
             "recall_at_1_percent_fpr": recall_at_fpr(late.y[at], late.amount[at], 0.01),
         },
     }
+
+
+def evaluated(model: FraudModel, labelled: Labelled) -> dict[str, dict[str, Any]]:
+    """Return the figures of a model on labels that it did not learn from, beside chance."""
+    amount = np.asarray(labelled.amount, float)
+    x = model_input(labelled.x, labelled.names, amount, labelled.time)
+    y = np.asarray(labelled.y, bool)
+    rows = Rows((), x, y, labelled.time, amount, np.ones(len(y)))
+    p = model.calibration(model.raw(x))
+    share = np.full(len(y), float(y.mean()) if len(y) else 0.0)
+    return {"model": _figures(rows, p, model.costs), "chance": _figures(rows, share, model.costs)}

@@ -23,6 +23,8 @@ NEEDED = 4.0
 """Evidence from which a signal goes out: chance 1 in 10^4 per ten minutes and place."""
 ATTEMPT_COST = 30
 """Minor units that a gateway takes for one declined attempt."""
+CHARGE_BACK = 1500
+"""Minor units that a charge-back costs beside the amount."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -41,8 +43,8 @@ class Place(msgspec.Struct, frozen=True):
 
 PLACES = (
     Place("device", "1h", 60, 3, 0.75),
-    Place("ip", "10m", 10, 4, 0.1),
-    Place("ip", "1h", 60, 5, 0.1),
+    Place("ip", "10m", 10, 4, 0.0),
+    Place("ip", "1h", 60, 5, 0.0),
     Place("bin", "10m", 10, 5, 0.0),
     Place("bin", "1h", 60, 8, 0.0),
 )
@@ -90,7 +92,7 @@ def _signal(
 ) -> Signal:
     event = batch.events[row]
     attempts, declined, cards, total = numbers
-    through = total * (attempts - declined) // max(attempts, 1)
+    through = (attempts - declined) * (total // max(attempts, 1) + CHARGE_BACK)
     seen = {"cards": cards, "declined": declined, "attempts": attempts, "amount": total, "minutes": place.minutes}
     subject = subject_of(place.entity, key)
     entities = {

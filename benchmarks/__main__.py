@@ -1,0 +1,87 @@
+"""``python -m benchmarks NAME [--data DIR] [--score DIR] [--json FILE] [--seed N]``; ``--list`` names them all.
+
+A benchmark is a module of this package with ``run(options) -> Report``. Exit codes: 0 measured, 2 unknown name or
+missing data; a missed goal stays in the table and is no error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+import benchmarks
+from benchmarks.report import NoData, Options, Report
+
+APART = {"__main__", "report"}
+
+
+def names() -> list[str]:
+    """Return the names of all benchmarks."""
+    found = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
+    return sorted(name for name in found if name not in APART and hasattr(import_module(f"benchmarks.{name}"), "run"))
+
+
+def table(report: Report) -> Table:
+    """Return ours beside the rivals, a column a figure."""
+    keys = list(report.figures)
+    shown = Table(title=f"{report.name}  (seed {report.seed}, {report.seconds:.0f} s)")
+    shown.add_column("")
+    for key in keys:
+        shown.add_column(key, justify="right")
+    shown.add_row("tocsin", *(_number(report.figures[key]) for key in keys), style="bold")
+    for rival, figures in report.rivals.items():
+        shown.add_row(rival, *(_number(figures[key]) if key in figures else "" for key in keys))
+    if report.goals:
+        shown.add_row("goal", *(report.goals.get(key, "") for key in keys), style="dim")
+    return shown
+
+
+def _number(value: float) -> str:
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one benchmark, print its table and write its JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--score", type=Path)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--list", action="store_true")
+    given = parser.parse_args(arguments)
+    known = names()
+    if given.list:
+        print("\n".join(known))
+        return 0
+    if given.name not in known:
+        print(f"no benchmark {given.name!r}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    started = time.perf_counter()
+    try:
+        report: Report = import_module(f"benchmarks.{given.name}").run(
+            Options(data=given.data, score=given.score, seed=given.seed)
+        )
+    except NoData as error:
+        print(error, file=sys.stderr)
+        return 2
+    report.seconds = round(time.perf_counter() - started, 1)
+    console = Console()
+    console.print(table(report))
+    for note in report.notes:
+        console.print(note)
+    if given.json:
+        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
