@@ -80,7 +80,9 @@ def _unpacked(unpack: Any, chunk: bytes, room: int) -> Iterator[bytes]:
 
 
 def _too_large(most: int) -> Refusal:
-    return Refusal(413, "oversized", f"the request is larger than {most} bytes")
+    # The rest of the body must not be read and thrown away: the connection ends with the answer.
+    detail = f"the request is larger than {most} bytes"
+    return Refusal(413, "oversized", detail, headers={"connection": "close"})
 
 
 class Cut(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+
 from tocsin.server.problems import headers_of, problem
 
 if TYPE_CHECKING:
