@@ -16,7 +16,7 @@ from tocsin.core.events import MINUTE, SECOND, Event, split_subject
 from tocsin.core.incident import Incident
 from tocsin.core.signal import Decision, Mode, Signal, Text, signal_id
 from tocsin.errors import Retryable
-from tocsin.ledger.memory import MemoryJournal
+from tocsin.ledger.memory import MemoryJournal, MemoryRecords
 from tocsin.runtime.clock import DataClock
 
 START = 1_700_000_000 * SECOND
@@ -175,9 +175,8 @@ class Failing(MemoryJournal):
 def test_a_full_disk_refuses_events_serves_the_fallback_and_loses_nothing_that_was_folded(tmp_path: Path) -> None:
     journal = Failing()
     settings = load({"data_dir": str(tmp_path), "verdict_mode": "live", "verdict_fallback": "hold"}, {})
-    probe = build(settings, clock=DataClock(START), desks=[Flood()], memory=True)
     running = Tocsin(
-        settings, clock=DataClock(START), desks=[Flood()], journal=journal, records=probe.records, folder=tmp_path
+        settings, clock=DataClock(START), desks=[Flood()], journal=journal, records=MemoryRecords(), folder=tmp_path
     )
     running.start()
     try:

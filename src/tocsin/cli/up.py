@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import msgspec
 
 from tocsin import config
 from tocsin.core.records import Limit
+from tocsin.errors import Misconfigured
 
 if TYPE_CHECKING:
     from tocsin.app import Tocsin
@@ -87,8 +89,20 @@ def _demo_settings(settings: config.Settings) -> config.Settings:
         automation="auto",
         verdict_mode="live",
         webhook_secret=secret_file.read_text().strip(),
-        demo_url=f"http://127.0.0.1:{settings.port + 1}/actions",
+        demo_url=f"http://127.0.0.1:{_free_port(settings.port + 1)}/actions",
     )
+
+
+def _free_port(wished: int) -> int:
+    """Return the wished port where it is free, else any free one."""
+    for port in (wished, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise Misconfigured("no port on 127.0.0.1 is free for the demo store")
 
 
 def _open_store(tocsin: Tocsin, speed: float, seed: int) -> subprocess.Popen[bytes]:
@@ -115,7 +129,7 @@ def _open_store(tocsin: Tocsin, speed: float, seed: int) -> subprocess.Popen[byt
     }
     arguments = {
         "--url": f"http://127.0.0.1:{settings.port}",
-        "--port": str(settings.port + 1),
+        "--port": settings.demo_url.rsplit(":", 1)[1].partition("/")[0],
         "--seed": str(seed),
         "--speed": str(speed),
     }
