@@ -275,6 +275,7 @@ def test_a_disk_that_is_full_from_the_start_is_recovered_from(tmp_path: Path) ->
 def test_a_failing_disk_at_any_step_leaves_a_prefix_with_everything_committed(tmp_path: Path) -> None:
     for fails_at in range(1, 40):
         folder = tmp_path / str(fails_at)
+        folder.mkdir()
         disk = CountedDisk(fails_at)
         journal = SegmentJournal(folder, 300, disk=disk)
         committed = 0
@@ -341,3 +342,30 @@ def test_rewriting_keeps_order_and_stamps_and_the_journal_goes_on(tmp_path: Path
     assert [event.seq for event in seen] == list(range(1, 15))
     assert all(bool(event.data) == (event.seq % 2 == 0 or event.seq > 12) for event in seen)
     journal.close()
+
+
+def test_what_was_refused_is_not_there_after_a_restart(tmp_path: Path) -> None:
+    disk = SickDisk()
+    journal = SegmentJournal(tmp_path, disk=disk)
+    journal.append(stamped(1, 2))
+    journal.commit()
+    journal.append(stamped(3, 2))
+    disk.sync_fails = True
+    with pytest.raises(Retryable):
+        journal.commit()
+    journal.close()
+    journal = SegmentJournal(tmp_path)
+    assert list(journal.read()) == stamped(1, 2)
+    assert not journal.report.cut_file
+    journal.close()
+
+
+def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Misconfigured, match="cannot be used"):
+        SegmentJournal(tmp_path / "file")
+    write(tmp_path / "journal", [2])
+    disk = SickDisk()
+    disk.sync_fails = True
+    with pytest.raises(Misconfigured, match="cannot be used"):
+        SegmentJournal(tmp_path / "journal", disk=disk)

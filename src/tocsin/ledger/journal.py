@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import zlib
 from bisect import bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from tocsin.errors import Misconfigured, Retryable
 from tocsin.ledger import segments
 from tocsin.ledger.disk import Disk
 from tocsin.ledger.opening import Checked, Report, check_segment, events_of, lock_folder
-from tocsin.ledger.segments import FRAME, HEADER, MAX_RECORD, SUFFIX
+from tocsin.ledger.segments import HEADER, SUFFIX, framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -61,7 +60,9 @@ class SegmentJournal:
         self._broken = ""
         self._dirty = False
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self.folder.is_dir():
+                self.folder.mkdir(parents=True)
+                self._disk.sync_folder(self.folder.parent)
             self._lock = lock_folder(self.folder)
         except OSError as error:
             raise _unusable(self.folder, error) from error
@@ -80,27 +81,20 @@ class SegmentJournal:
         with self._guard:
             self._refuse_if_broken()
             seq, tau = self._next
-            parts: list[bytes] = []
-            encode, pack, crc32 = _ENCODER.encode, FRAME.pack, zlib.crc32
             for event in events:
                 if event.seq != seq + 1 or event.tau < tau:
                     raise ValueError(f"stamped ({event.seq}, {event.tau}) after ({seq}, {tau})")
                 seq, tau = event.seq, event.tau
-                payload = encode(event)
-                length = len(payload)
-                if length > MAX_RECORD:
-                    raise ValueError(f"event {event.id} takes {length} bytes")
-                parts.append(pack(length, crc32(payload, length)))
-                parts.append(payload)
-            if not parts:
+            data = framed(list(map(_ENCODER.encode, events)))
+            if not data:
                 return
             try:
                 if self._size == self._durable:
                     if self._file < 0 or self._size >= self._segment_bytes:
                         self._begin(self._seq + 1)
                     elif self._size > HEADER.size:
-                        parts.insert(0, segments.mark(self._size))
-                self._size += self._write(b"".join(parts))
+                        data = segments.mark(self._size) + data
+                self._size += self._write(data)
             except OSError as error:
                 raise self._break(error, "write") from error
             self._next = (seq, tau)
@@ -137,7 +131,9 @@ class SegmentJournal:
             if self._lock < 0:
                 return
             try:
-                if not self._broken:
+                if self._broken:
+                    self._cut_off()
+                else:
                     self.commit()
                     self._mark_end()
             finally:
@@ -260,6 +256,12 @@ class SegmentJournal:
         segment.path.unlink()
         self._disk.sync_folder(self.folder)
 
+    def _cut_off(self) -> None:
+        """Take away what was refused, as far as the disk still obeys: the next start would take it for accepted."""
+        if self._file >= 0:
+            with contextlib.suppress(OSError):
+                self._disk.truncate(self._file, self._durable)
+
     def _mark_end(self) -> None:
         """Say in the file that all of it is durable. It is evidence only: a disk that refuses it loses nothing."""
         if not self._dirty or self._size <= HEADER.size:
@@ -270,15 +272,14 @@ class SegmentJournal:
 
     def _rewrite(self, segment: Segment, change: Callable[[Event], Event]) -> int:
         open_one = self._file >= 0 and segment == self._segments[-1]
-        changed, parts = 0, [segments.header(segment.first)]
+        changed, records = 0, list[bytes]()
         for event in events_of(segment.path, segment.first, self._durable if open_one else None, 0):
             other = change(event)
             changed += other != event
-            payload = _ENCODER.encode(msgspec.structs.replace(other, seq=event.seq, tau=event.tau))
-            parts += (FRAME.pack(len(payload), zlib.crc32(payload, len(payload))), payload)
+            records.append(_ENCODER.encode(msgspec.structs.replace(other, seq=event.seq, tau=event.tau)))
         if not changed:
             return 0
-        body = b"".join(parts)
+        body = segments.header(segment.first) + framed(records)
         body += segments.mark(len(body))
         self._disk.replace(segment.path, body)
         if open_one:
