@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tocsin.core.events import MINUTE, SECOND, Event
-from tocsin.core.signal import Signal
 from tocsin.desks.fraud import FraudDesk
 from tocsin.desks.fraud.testing import NEEDED, PLACES, evidence
 from tocsin.flow.fold import Fold
+
+if TYPE_CHECKING:
+    from tocsin.core.signal import Signal
 
 START = 1_700_000_000_000_000
 
