@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -12,12 +12,16 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
+from sqlalchemy import event as sqlalchemy_event
 
-from tocsin.core.records import Switch
-from tocsin.core.signal import Decision, Verdict
+from tocsin.core.action import Action
+from tocsin.core.incident import Incident
+from tocsin.core.records import Audit, DeadLetter, Switch
+from tocsin.core.signal import Decision, Signal, Verdict
 from tocsin.errors import Misconfigured, Retryable
 from tocsin.ledger.records import SqlRecords
 from tocsin.ledger.schema import METADATA
+from tocsin.ledger.shapes import SHAPES, cursor
 from tocsin.ledger.upgrade import HEAD
 
 if TYPE_CHECKING:
@@ -64,6 +68,11 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "records.sqlite").write_bytes(b"no database at all" * 100)
     with pytest.raises(Misconfigured, match="damaged"):
         SqlRecords(url(tmp_path))
+
+
+def test_a_folder_that_is_not_there_is_named_as_the_cause(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="unable to open"):
+        SqlRecords(url(tmp_path / "nothing"))
 
 
 def test_a_store_in_memory_has_another_name() -> None:
@@ -131,3 +140,35 @@ def test_verdicts_are_written_in_bulk(tmp_path: Path) -> None:
     assert records.table(Verdict).count() == 1500
     assert records.table(Verdict).find({"time__gte": 1498}, order="time") == verdicts[1498:]
     records.close()
+
+
+def test_the_questions_of_the_console_use_an_index(tmp_path: Path) -> None:
+    records = SqlRecords(url(tmp_path))
+    plans: list[str] = []
+    questions: list[tuple[type[Any], dict[str, Any], str]] = [
+        (Incident, {"phase": "open"}, "-opened"),
+        (Incident, {}, "-updated"),
+        (Action, {"state": "asked"}, "-created"),
+        (Action, {"incident": "i"}, "-created"),
+        (Verdict, {}, "-time"),
+        (Verdict, {"served": "deny"}, "-time"),
+        (Verdict, {"event_id": "e"}, "-id"),
+        (DeadLetter, {"state": "waiting"}, "-received"),
+        (Signal, {}, "-onset"),
+        (Audit, {}, "-id"),
+    ]
+
+    @sqlalchemy_event.listens_for(records._readers, "before_cursor_execute")
+    def explain(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+        plan = cursor.execute("EXPLAIN QUERY PLAN " + statement, parameters).fetchall()
+        plans.append(" ".join(row[3] for row in plan))
+
+    for kind, where, order in questions:
+        records.table(kind).find(where, order=order, after=_cursor(kind, order))
+    records.close()
+    assert len(plans) == len(questions)
+    assert all("USING INDEX" in plan or "SEARCH" in plan for plan in plans), plans
+
+
+def _cursor(kind: type[Any], order: str) -> str:
+    return cursor(SHAPES[kind], order, 5 if order != "-id" else "x", "x")

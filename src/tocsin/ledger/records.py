@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, create_engine, delete, event, func, or_, select
+from sqlalchemy import ColumnElement, and_, create_engine, delete, event, func, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tocsin.core.ports import Page
 from tocsin.errors import Misconfigured, Retryable
@@ -161,12 +162,14 @@ class SqlTable(Generic[T]):
         statement = statement.where(*self._conditions(asked.conditions))
         if asked.search:
             statement = statement.where(self._columns.search.contains(asked.search, autoescape=True))
+        optional = asked.order in self._shape.optional
         if asked.after is not None:
-            statement = statement.where(_behind(asked, column, id))
+            statement = statement.where((_behind if optional else _behind_plain)(asked, column, id))
+        # Where nulls lie is said only of columns that have them: an index is in the order of its database's default.
         if asked.descending:
-            statement = statement.order_by(column.desc().nulls_last(), id.desc())
+            statement = statement.order_by(column.desc().nulls_last() if optional else column.desc(), id.desc())
         else:
-            statement = statement.order_by(column.asc().nulls_first(), id.asc())
+            statement = statement.order_by(column.asc().nulls_first() if optional else column.asc(), id.asc())
         with self._records.reading() as connection:
             rows = connection.execute(statement.limit(limit + 1)).all()
         page: Page[T] = Page(self._decode(row.body) for row in rows[:limit])
@@ -203,6 +206,13 @@ class SqlTable(Generic[T]):
             else:
                 found.append(column == value[0] if len(value) == 1 else column.in_(value))
         return found
+
+
+def _behind_plain(asked: Question, column: ColumnElement[Any], id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition of lying behind the cursor, for a column without missing values."""
+    assert asked.after is not None
+    here, there = tuple_(column, id), tuple_(*asked.after)
+    return here < there if asked.descending else here > there
 
 
 def _behind(asked: Question, column: ColumnElement[Any], id: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -263,11 +273,16 @@ def translated() -> Iterator[None]:
     """Turn the driver's errors into ours: what may pass by itself, and what a person must see to."""
     try:
         yield
-    except OperationalError as error:
-        raise Retryable(f"records: {error.orig}") from error
+    except PoolTimeout as error:
+        raise Retryable("records: all connections are busy") from error
     except DatabaseError as error:
-        if "malformed" in str(error.orig) or "not a database" in str(error.orig):
+        words = str(error.orig)
+        if "unable to open" in words or "readonly" in words:
+            raise Misconfigured(f"records: {words}; check that the folder exists and may be written to") from error
+        if isinstance(error, OperationalError):
+            raise Retryable(f"records: {words}") from error
+        if "malformed" in words or "not a database" in words:
             raise Misconfigured(
-                f"records: the database is damaged ({error.orig}); keep a copy and restore it (tocsin restore)"
+                f"records: the database is damaged ({words}); keep a copy and restore it (tocsin restore)"
             ) from error
         raise

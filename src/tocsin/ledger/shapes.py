@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
@@ -49,7 +49,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     ``columns`` are the fields that it can be asked and ordered by, ``indexes`` the lists of columns that the store
     keeps in order; ``search`` are paths of texts (``title.en``) that ``find(search=...)`` looks through.
-    ``versioned`` records are put only over their predecessor or themselves.
+    ``versioned`` records are put only over their predecessor or themselves; ``optional`` columns may hold None.
     """
 
     kind: type[Any]
@@ -58,6 +58,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     indexes: tuple[tuple[str, ...], ...] = ()
     search: tuple[str, ...] = ()
     versioned: bool = False
+    optional: frozenset[str] = frozenset()
 
     def row(self, record: Any) -> dict[str, Any]:
         """Return the values of the indexed columns, ``version`` and ``search`` included where the table has them."""
@@ -105,14 +106,16 @@ def _shape(
 ) -> Shape:
     columns = {word: _T for word in texts.split()}
     columns |= dict.fromkeys(integers.split(), _I) | dict.fromkeys(reals.split(), _R)
-    versioned = any(field.name == "version" for field in msgspec.structs.fields(kind))
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    optional = frozenset(name for name in columns if type(None) in get_args(fields[name].type))
     return Shape(
         kind=kind,
         name=name,
         columns=columns,
         indexes=tuple(tuple(one.split("+")) for one in indexes.split()),
         search=tuple(search.split()),
-        versioned=versioned,
+        versioned="version" in fields,
+        optional=optional,
     )
 
 
