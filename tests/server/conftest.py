@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx
 import numpy as np
@@ -17,17 +17,21 @@ from tocsin.app import Tocsin, build
 from tocsin.config import Settings, load
 from tocsin.core.desk import Batch, Bucket, Features, Judgement, Labelled, Miss, Rule
 from tocsin.core.playbook import Playbook, playbook_from
-from tocsin.core.records import Role
 from tocsin.core.signal import Decision, Mode, Signal, Text, signal_id
 from tocsin.runtime.clock import SystemClock
-from tocsin.server.main import Web, create_app
+from tocsin.server.main import Web, configured, create_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tocsin.core.records import Role
 
 PASSWORD = "correct horse battery"
 SIGNAL_AMOUNT = 66_600
 
 
 class Till:
-    """A desk: large payments are held, a payment of exactly ``SIGNAL_AMOUNT`` is a signal about its card."""
+    """A desk: large payments are held, a payment of exactly ``SIGNAL_AMOUNT`` is a signal about its item."""
 
     name = "till"
     version = 1
@@ -45,14 +49,14 @@ class Till:
             mode=Mode.LIVE,
         ),
     )
-    kinds = {"odd-amount": Text("Odd amount", "异常金额")}
+    kinds: ClassVar = {"odd-amount": Text("Odd amount", "异常金额")}
 
     def judge(self, batch: Batch, features: Features) -> Judgement:
         amounts = batch.column("amount")
         signals = []
         for row in np.flatnonzero(amounts.present & (amounts.values == SIGNAL_AMOUNT)):
             event = batch.events[int(row)]
-            subject = f"card:{event.data['card']}"
+            subject = f"sku:{event.data['sku']}"
             signal = Signal(
                 id=signal_id("till", "odd-amount", event.shop, subject, event.tau),
                 desk="till",
@@ -62,7 +66,7 @@ class Till:
                 score=0.9,
                 onset=event.tau,
                 tau=event.tau,
-                entities={"card": event.data["card"]},
+                entities={"sku": event.data["sku"]},
             )
             signals.append((int(row), signal))
         return Judgement(scores=np.full(batch.n, np.nan), signals=signals)
@@ -80,9 +84,9 @@ class Till:
         return self
 
     def playbooks(self) -> Sequence[Playbook]:
-        step = {"verb": "payment.freeze", "target": "${incident.entities.card}", "ttl_s": 600}
-        title = {"en": "Freeze the card", "zh": "冻结该卡"}
-        return (playbook_from({"name": "freeze", "title": title, "on": ["odd-amount"], "steps": [step]}),)
+        step = {"verb": "sku.pause", "target": "${incident.entities.sku}", "ttl_s": 600}
+        title = {"en": "Pause the item", "zh": "暂停该商品"}
+        return (playbook_from({"name": "pause", "title": title, "on": ["odd-amount"], "steps": [step]}),)
 
 
 class Movable(SystemClock):
@@ -154,16 +158,23 @@ class Site:
             "source": "till",
             "type": "payment.attempted",
             "time": self.clock.now(),
-            "data": {"amount": 1299, "currency": "CNY", "card": f"card-{self._number}", **data},
+            "data": {
+                "amount": 1299,
+                "currency": "CNY",
+                "card": f"card-{self._number}",
+                "sku": f"sku-{self._number}",
+                **data,
+            },
         }
 
 
+@contextmanager
 def serving(settings: Settings, **more: Any) -> Iterator[Site]:
     clock = Movable()
     tocsin = build(settings, clock=clock, desks=[Till()], **more)
     tocsin.start()
     web = create_app(tocsin)
-    server = uvicorn.Server(uvicorn.Config(web, host="127.0.0.1", port=0, log_level="error", access_log=False))
+    server = uvicorn.Server(configured(web, "127.0.0.1", 0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     eventually(lambda: server.started)
@@ -191,4 +202,6 @@ def eventually(law: Callable[[], Any], timeout_s: float = 10.0) -> Any:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = str(tmp_path_factory.mktemp("data"))
     values = {"shop": "shop", "data_dir": folder, "verdict_mode": "live", "max_event_bytes": 20_000, "dead_letters": 50}
-    yield from serving(load({**values, "max_request_bytes": 200_000, "verdict_deadline_ms": 5000}, {}), memory=True)
+    values |= {"max_request_bytes": 200_000, "verdict_deadline_ms": 5000}
+    with serving(load(values, {}), memory=True) as found:
+        yield found

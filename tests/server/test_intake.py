@@ -300,7 +300,7 @@ def test_a_full_disk_stops_events_not_verdicts(site: Site) -> None:
 def test_a_full_queue_is_429(tmp_path: Path) -> None:
     """Nothing of the request is accepted, and the answer says when to come again; then there is room again."""
     values = {"data_dir": str(tmp_path), "shop": "shop", "queue_events": 5}
-    for one in serving(load(values, {}), memory=True):
+    with serving(load(values, {}), memory=True) as one:
         host = one.tocsin.host
         go_on = threading.Event()
         host.journal = Slow(host.journal, go_on)
@@ -369,7 +369,7 @@ def test_a_bad_event_gets_no_verdict(site: Site) -> None:
 def test_a_missed_deadline_is_answered_and_recorded_as_served(tmp_path: Path) -> None:
     """The caller hears the fall-back at once; the record says late and what was computed."""
     values = {"data_dir": str(tmp_path), "shop": "shop", "verdict_mode": "live", "verdict_fallback": "hold"}
-    for one in serving(load({**values, "verdict_deadline_ms": 30}, {}), memory=True):
+    with serving(load({**values, "verdict_deadline_ms": 30}, {}), memory=True) as one:
         fold = one.tocsin.fold
         step = fold.step
 
@@ -381,5 +381,5 @@ def test_a_missed_deadline_is_answered_and_recorded_as_served(tmp_path: Path) ->
         told = ask(one, one.payment()).json()
         assert (told["decision"], told["late"]) == ("hold", True)
         fold.step = step
-        record = eventually(lambda id=told["id"]: one.tocsin.follower.verdict(id))
+        record = eventually(lambda: one.tocsin.follower.verdict(told["id"]))
         assert (record.late, record.computed.value, record.served.value) == (True, "allow", "hold")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import signal
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -88,8 +88,10 @@ class _Server(uvicorn.Server):
         self._web = web
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Uvicorn's own handler raises the signal again at the end: the process would die before the house is closed.
         self._web.close_streams()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def serve(tocsin: Tocsin, host: str, port: int, *, ready: Callable[[Web], Any] | None = None) -> None:
@@ -100,7 +102,18 @@ def serve(tocsin: Tocsin, host: str, port: int, *, ready: Callable[[Web], Any] |
     web = create_app(tocsin)
     if ready is not None:
         ready(web)
-    config = uvicorn.Config(
+    server = _Server(configured(web, host, port), web)
+    try:
+        server.run()
+    except SystemExit as error:
+        # How uvicorn says that it cannot listen.
+        message = f"nothing can listen on {host}:{port}; choose another address with --port or TOCSIN_PORT"
+        raise Misconfigured(message) from error
+
+
+def configured(web: Web, host: str, port: int) -> uvicorn.Config:
+    """Return how the app is served: uvloop and httptools, no access log, no trust in forwarded addresses."""
+    return uvicorn.Config(
         web,
         host=host,
         port=port,
@@ -115,8 +128,3 @@ def serve(tocsin: Tocsin, host: str, port: int, *, ready: Callable[[Web], Any] |
         timeout_graceful_shutdown=OPEN_S,
         backlog=2048,
     )
-    server = _Server(config, web)
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
-    if not server.started:
-        raise Misconfigured(f"nothing can listen on {host}:{port}; choose another address with --port or TOCSIN_PORT")
