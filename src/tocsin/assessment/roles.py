@@ -329,8 +329,8 @@ def _leave_out_leaks(out: Plate) -> None:
     kept: list[Feature] = []
     for feature in out.features:
         code, auc = _leak(feature.values[known], feature, y)
-        if code:
-            text = Text(f"equals or gives away the label ({code})", f"等同于或泄露标签（{code}）")
+        if code is not None:
+            text = Text(f"equals the label or gives it away: {code.en}", f"等同于标签或泄露标签：{code.zh}")
             out.left_out.append(LeftOut(feature.name, "label-copy", text))
             out.keys.pop(feature.name, None)
             continue
@@ -346,8 +346,8 @@ def _leave_out_leaks(out: Plate) -> None:
     out.features = kept
 
 
-def _leak(values: np.ndarray, feature: Feature, y: np.ndarray) -> tuple[str, float]:
-    """Return (why it is the label itself, or "", its own AUC)."""
+def _leak(values: np.ndarray, feature: Feature, y: np.ndarray) -> tuple[Text | None, float]:
+    """Return (why it is the label itself, or None; its own AUC)."""
     if feature.kind == "number":
         keys = ["" if np.isnan(value) else repr(float(value)) for value in values]
     else:
@@ -355,7 +355,7 @@ def _leak(values: np.ndarray, feature: Feature, y: np.ndarray) -> tuple[str, flo
     negative = {key for key, hit in zip(keys, y, strict=True) if not hit}
     positive = {key for key, hit in zip(keys, y, strict=True) if hit}
     if len(negative) == 1 and not negative & positive:
-        return "one value for every negative row, never for a positive one", 1.0
+        return Text("one value in all negative rows and in no positive one", "所有负例同一取值，正例从不出现"), 1.0
     if feature.kind == "number":
         gaps = np.isnan(values)
         filled = np.where(gaps, np.nanmedian(values) if not gaps.all() else 0.0, values)
@@ -363,7 +363,7 @@ def _leak(values: np.ndarray, feature: Feature, y: np.ndarray) -> tuple[str, flo
         spread = float(filled.std())
         r = float(np.corrcoef(filled, y)[0, 1]) if spread > 0 else 0.0
         if abs(r) >= 0.99:
-            return f"correlation {r:.3f}", 1.0
+            return Text(f"correlation {r:.3f}", f"相关系数 {r:.3f}"), 1.0
     else:
         rate: dict[str, list[int]] = {}
         for key, hit in zip(keys, y, strict=True):
@@ -376,5 +376,5 @@ def _leak(values: np.ndarray, feature: Feature, y: np.ndarray) -> tuple[str, flo
     copy = len(set(keys)) == 2 and auc >= 0.99
     outcome = any(word in header(feature.name) for word in _OUTCOME)
     if copy or (outcome and auc >= LEAK_AUC):
-        return f"AUC {auc:.3f}", auc
-    return "", auc
+        return Text(f"AUC {auc:.3f} alone", f"单列 AUC {auc:.3f}"), auc
+    return None, auc

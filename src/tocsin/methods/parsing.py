@@ -51,7 +51,7 @@ _UNITS: dict[str, Decimal] = {
     "‰": Decimal("0.001"),
 }
 _NUMBER = re.compile(
-    rf"(?P<open>\()?\s*(?P<sign>[+\-−])?\s*{_CURRENCY}?\s*(?P<sign2>[+\-−])?\s*"
+    rf"(?P<open>\()?\s*(?P<sign>[+\-−])?\s*(?:{_CURRENCY}\s*(?P<sign2>[+\-−])?)?\s*"
     r"(?P<body>(?:\d[\d.,' _]*|[.,]\d+))(?P<exponent>e[+\-]?\d{1,3})?\s*"
     r"(?P<unit>万亿|百万|千万|[百千万萬亿億]|mn|bn|[kwmb]|%|‰)?"
     rf"\s*{_CURRENCY}?\s*(?P<close>\))?",
