@@ -1,7 +1,7 @@
 import { Button } from "antd";
 
 import type { Action, Incident, Ruling } from "../api/types";
-import { figure } from "../format/format";
+import { writer } from "../charts/units";
 import { useNow } from "../hooks/useNow";
 import { useI18n } from "../i18n/I18n";
 import { Icon } from "../parts/Icon";
@@ -15,11 +15,12 @@ const ENDED = ["undone", "expired", "denied", "failed"];
 /** One action with its state, what is left of it, why it was ruled so, and the buttons that may be pressed now. */
 export function ActionRow({ action, ruling, incident }: { action: Action; ruling?: Ruling | undefined; incident: Incident }) {
   const { t, text, language } = useI18n();
+  const write = writer(action.expect?.series.split("/")[0] ?? "", incident.currency, language);
   const acts = useActs();
   const now = useNow();
   const { state } = action;
   const waiting = state === "asked" || state === "suggested";
-  const standing = state === "done" && (!action.expires || action.expires > now);
+  const standing = state === "done" && action.ttl_s > 0 && action.expires > now;
   return (
     <li className={`action${ENDED.includes(state) ? " ended" : ""}`} data-rowbox>
       <div className="action-what" data-row tabIndex={0}>
@@ -32,11 +33,11 @@ export function ActionRow({ action, ruling, incident }: { action: Action; ruling
         {action.error ? <span className="action-error">{action.error}</span> : null}
       </div>
       <div className="action-state">
-        <WordMark list="state" value={state} />
+        <WordMark list="state" value={standing ? "standing" : state} />
         {action.effect ? <WordMark list="effect" value={action.effect} /> : null}
         {typeof action.before === "number" && typeof action.after === "number" ? (
           <span className="quiet num">
-            {figure(action.before, language)} → {figure(action.after, language)}
+            {write(action.before)} → {write(action.after)}
           </span>
         ) : null}
         {action.done ? (
@@ -58,7 +59,7 @@ export function ActionRow({ action, ruling, incident }: { action: Action; ruling
         ) : null}
         {standing ? (
           <>
-            {action.expires ? <Expiry at={action.expires} /> : null}
+            <Expiry at={action.expires} />
             <Button size="small" data-act="undo" onClick={() => acts("undo", [action], incident)}>
               <Icon name="undo" /> {t("act.undo")}
             </Button>

@@ -3,7 +3,7 @@ import { useCallback } from "react";
 
 import { Problem, send } from "../api/client";
 import { useAutomation } from "../api/queries";
-import type { Action, Incident } from "../api/types";
+import type { Action, Incident, VerbView } from "../api/types";
 import { clock, count, duration } from "../format/format";
 import { serverNow } from "../hooks/useNow";
 import { useI18n } from "../i18n/I18n";
@@ -44,6 +44,29 @@ export function useActs(): (act: Act, actions: Action[], incident?: Incident) =>
     [queries, say, t],
   );
 
+  const limits = useCallback(
+    (same: Action[], verb: VerbView | undefined): Question["lines"] => {
+      const ttl = (same[0]?.ttl_s ?? 0) * 1_000_000;
+      const now = serverNow();
+      const span = ttl
+        ? t("confirm.until", { duration: duration(ttl, language), until: clock(now + ttl, now, false) })
+        : t("confirm.no_ttl");
+      if (!verb) return [{ label: t("confirm.lasts"), value: span }];
+      const budget = t("confirm.spent", {
+        takes: same.reduce((sum, action) => sum + action.cost, 0),
+        spent: count(verb.spent, language),
+        limit: count(verb.limit, language),
+        unit: word("unit", verb.unit),
+        span: duration(verb.per_s * 1_000_000, language),
+      });
+      return [
+        { label: t("confirm.lasts"), value: `${span} · ${t(verb.reversible ? "confirm.undoable" : "confirm.final")}` },
+        { label: t("confirm.budget"), value: budget },
+      ];
+    },
+    [language, t, word],
+  );
+
   return useCallback(
     (act, actions, incident) => {
       const [first] = actions;
@@ -63,27 +86,10 @@ export function useActs(): (act: Act, actions: Action[], incident?: Incident) =>
           ),
         },
       ];
-      const ttl = first.ttl_s;
       if (act === "approve") {
-        const until = serverNow() + ttl * 1_000_000;
-        lines.push({
-          label: t("confirm.lasts"),
-          value: ttl
-            ? t("confirm.until", { duration: duration(ttl * 1_000_000, language), until: clock(until, serverNow(), false) })
-            : t("confirm.no_ttl"),
-        });
-        const row = verbs?.find((verb) => verb.name === first.verb);
-        if (row) {
-          lines.push({
-            label: t("confirm.budget"),
-            value: t("confirm.spent", {
-              takes: actions.reduce((sum, action) => sum + (action.cost ?? 1), 0),
-              spent: count(row.spent, language),
-              limit: count(row.limit, language),
-              unit: word("unit", row.unit),
-              span: duration(row.per_s * 1_000_000, language),
-            }),
-          });
+        for (const name of new Set(actions.map((action) => action.verb))) {
+          const same = actions.filter((action) => action.verb === name);
+          lines.push(...limits(same, verbs?.find((verb) => verb.name === name)));
         }
       }
       if (incident) {
@@ -116,6 +122,6 @@ export function useActs(): (act: Act, actions: Action[], incident?: Incident) =>
         run: () => run(act, actions),
       });
     },
-    [ask, language, run, t, verbs, word],
+    [ask, language, limits, run, t, verbs],
   );
 }

@@ -1,6 +1,6 @@
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
-import { setServerNow } from "../hooks/useNow";
+import { serverNow, setServerNow } from "../hooks/useNow";
 import { get, type Query } from "./client";
 import type {
   Action,
@@ -12,6 +12,7 @@ import type {
   Page,
   PlaybookDetail,
   RuleView,
+  SeriesView,
   SessionView,
   Verdict,
 } from "./types";
@@ -61,6 +62,15 @@ export function useIncident(id: string) {
     queryKey: ["incident", id],
     queryFn: ({ signal }) => get<IncidentView>(`/v1/incidents/${encodeURIComponent(id)}`, undefined, signal),
     refetchInterval: 5 * SECOND,
+  });
+}
+
+/** The last hour of one series, read again with each minute. */
+export function useSeries(name: string) {
+  return useQuery({
+    queryKey: ["series", name],
+    queryFn: ({ signal }) => get<SeriesView>("/v1/series", { name, start: serverNow() - 3_600_000_000 }, signal),
+    refetchInterval: BACKSTOP,
   });
 }
 

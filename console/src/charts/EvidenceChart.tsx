@@ -2,11 +2,12 @@ import type { EChartsCoreOption } from "echarts/core";
 import { useMemo } from "react";
 
 import type { Action, Incident, SeriesView } from "../api/types";
-import { clock, figure } from "../format/format";
+import { clock } from "../format/format";
 import { serverNow } from "../hooks/useNow";
 import { useI18n } from "../i18n/I18n";
 import { Chart } from "./Chart";
 import { usePalette } from "./palette";
+import { writer } from "./units";
 
 /** The series that shows the incident, with its onset, and from where to where each action held. */
 export default function EvidenceChart(props: { series: SeriesView; incident: Incident; actions: Action[] }) {
@@ -22,6 +23,7 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
   );
   const option = useMemo<EChartsCoreOption>(() => {
     const now = serverNow();
+    const write = writer(series.name, incident.currency, language);
     const first = done.length ? Math.min(...done.map((span) => span.from)) : 0;
     const marks = [
       { at: incident.onset, name: t("chart.onset"), color: palette.alarm },
@@ -38,7 +40,7 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
         formatter: (items: { value: [number, number | null] }[]) => {
           const value = items[0]?.value;
           if (!value) return "";
-          return `${clock(value[0] * 1000, now)}<br><b>${value[1] === null ? t("chart.missing") : figure(value[1], language)}</b>`;
+          return `${clock(value[0] * 1000, now)}<br><b>${value[1] === null ? t("chart.missing") : write(value[1])}</b>`;
         },
       },
       xAxis: {
@@ -50,7 +52,7 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
       yAxis: {
         type: "value",
         splitNumber: 3,
-        axisLabel: { color: palette.ink2, fontSize: 11, formatter: (value: number) => figure(value, language) },
+        axisLabel: { color: palette.ink2, fontSize: 11, formatter: (value: number) => write(value) },
         splitLine: { lineStyle: { color: palette.line } },
       },
       series: [
@@ -82,6 +84,6 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
         },
       ],
     };
-  }, [series, incident.onset, done, palette, t, language]);
+  }, [series, incident.onset, incident.currency, done, palette, t, language]);
   return <Chart option={option} height={220} label={t("chart.evidence", { series: series.name })} />;
 }

@@ -2,18 +2,20 @@ import type { EChartsCoreOption } from "echarts/core";
 import { useMemo } from "react";
 
 import type { SeriesView } from "../api/types";
-import { clock, figure } from "../format/format";
+import { clock } from "../format/format";
 import { serverNow } from "../hooks/useNow";
 import { useI18n } from "../i18n/I18n";
 import { Chart } from "./Chart";
 import { usePalette } from "./palette";
+import { writer } from "./units";
 
 /** One rate over the last hour, small: its shape and its last values. */
-export default function RateChart({ series, title }: { series: SeriesView; title: string }) {
+export default function RateChart({ series, title, currency }: { series: SeriesView; title: string; currency: string }) {
   const { t, language } = useI18n();
   const palette = usePalette();
-  const option = useMemo<EChartsCoreOption>(
-    () => ({
+  const option = useMemo<EChartsCoreOption>(() => {
+    const write = writer(series.name, currency, language);
+    return {
       animation: false,
       grid: { left: 4, right: 12, top: 8, bottom: 2, containLabel: true },
       tooltip: {
@@ -24,7 +26,7 @@ export default function RateChart({ series, title }: { series: SeriesView; title
         formatter: (items: { value: [number, number | null] }[]) => {
           const value = items[0]?.value;
           if (!value) return "";
-          const shown = value[1] === null ? t("chart.missing") : figure(value[1], language);
+          const shown = value[1] === null ? t("chart.missing") : write(value[1]);
           return `${clock(value[0] * 1000, serverNow(), false)}<br><b>${shown}</b>`;
         },
       },
@@ -43,7 +45,7 @@ export default function RateChart({ series, title }: { series: SeriesView; title
       yAxis: {
         type: "value",
         splitNumber: 2,
-        axisLabel: { color: palette.ink2, fontSize: 11, formatter: (value: number) => figure(value, language) },
+        axisLabel: { color: palette.ink2, fontSize: 11, formatter: (value: number) => write(value) },
         splitLine: { lineStyle: { color: palette.line } },
       },
       series: [
@@ -56,8 +58,7 @@ export default function RateChart({ series, title }: { series: SeriesView; title
           areaStyle: { color: palette.soft },
         },
       ],
-    }),
-    [series, palette, t, language],
-  );
+    };
+  }, [series, currency, palette, t, language]);
   return <Chart option={option} height={120} label={t("chart.rate", { series: title })} />;
 }

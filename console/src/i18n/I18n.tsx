@@ -7,7 +7,7 @@ export type Values = Record<string, string | number>;
 
 export interface I18n {
   language: Language;
-  /** The text of a key with its `{name}` places filled. */
+  /** The text of a key with its `{name}` places filled; `key.one` where there is one and `count` is 1. */
   t: (key: Key, values?: Values) => string;
   /** The word of a closed list (`phase.open`); a word that the dictionary lacks is shown as it is. */
   word: (list: string, word: string) => string;
@@ -36,7 +36,7 @@ export function I18nProvider(props: { first: Language; dictionary: Dictionary; c
     return {
       language: state.language,
       // A key without text is shown so that nobody, and no test, can overlook it.
-      t: (key, values) => fill(words[key] ?? `⟦${key}⟧`, values),
+      t: (key, values) => fill((values?.["count"] === 1 && words[`${key}.one`]) || (words[key] ?? `⟦${key}⟧`), values),
       word: (list, word) => words[`${list}.${word}`] ?? word,
       text: (text) => (text ? text[state.language] || text.en || text.zh : ""),
       choose,

@@ -1,5 +1,5 @@
 import { VerbPhrase } from "../actions/VerbPhrase";
-import type { IncidentView, Moment } from "../api/types";
+import type { Action, IncidentView, Moment } from "../api/types";
 import { percent } from "../format/format";
 import { useI18n } from "../i18n/I18n";
 import { Icon, type IconName } from "../parts/Icon";
@@ -38,8 +38,8 @@ export function Timeline({ view }: { view: IncidentView }) {
             <Clock time={moment.time} />
             <Icon name={ICONS[moment.what] ?? "clock"} />
             <div>
-              <Line moment={moment} />
-              {moment.who && moment.who !== "tocsin" && moment.who !== "guard" ? <span className="who">{moment.who}</span> : null}
+              <Line moment={moment} action={view.actions.find((action) => action.id === moment.ref)} />
+              {moment.what !== "signal" && !["", "tocsin", "guard"].includes(moment.who) ? <span className="who">{moment.who}</span> : null}
               {word(moment.detail, "note") ? <p className="note">{word(moment.detail, "note")}</p> : null}
             </div>
           </li>
@@ -49,12 +49,12 @@ export function Timeline({ view }: { view: IncidentView }) {
   );
 }
 
-function Line({ moment }: { moment: Moment }) {
+function Line({ moment, action }: { moment: Moment; action: Action | undefined }) {
   const i18n = useI18n();
   const { t, language } = i18n;
   const { detail } = moment;
   const verb = word(detail, "verb");
-  const phrase = verb ? <VerbPhrase action={{ verb, target: word(detail, "target") }} /> : null;
+  const phrase = verb ? <VerbPhrase action={action ?? { verb, target: word(detail, "target") }} /> : null;
   if (moment.what === "phase") {
     return (
       <>

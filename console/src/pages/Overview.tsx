@@ -2,8 +2,8 @@ import { Button } from "antd";
 import { lazy, Suspense } from "react";
 import { Link } from "react-router";
 
-import { useIncidents, useOverview } from "../api/queries";
-import type { Overview as Data, SeriesView } from "../api/types";
+import { useIncidents, useOverview, useSeries } from "../api/queries";
+import type { Overview as Data } from "../api/types";
 import { useKillSwitch } from "../automation/useKillSwitch";
 import { count, figure, money, percent } from "../format/format";
 import { useSteady } from "../hooks/useSteady";
@@ -21,18 +21,9 @@ const RateChart = lazy(() => import("../charts/RateChart"));
 const ACTIVE = "open,mitigating,monitoring";
 const SEVERITIES = ["P1", "P2", "P3", "P4"];
 const DECISIONS = ["allow", "challenge", "hold", "deny"] as const;
-const CHARTS = 4;
 
-/** Business first: orders, then payments, then whatever else the desks keep. */
-function rank(series: SeriesView): number {
-  const at = ["order", "paid", "payment", "login", "http"].findIndex((word) => series.name.includes(word));
-  return at < 0 ? 9 : at;
-}
-
-function useSeriesTitle(): (series: SeriesView) => string {
-  const { word } = useI18n();
-  return (series) => [word("series", series.name), series.key].filter(Boolean).join(" · ");
-}
+/** Business first, then what threatens it. */
+const SERIES = ["health.orders", "health.payment-failures-all", "attack.served", "fraud.declines"];
 
 export function Overview() {
   const { t } = useI18n();
@@ -45,7 +36,7 @@ export function Overview() {
       {overview ? <Figures overview={overview} /> : null}
       <div className="overview-grid">
         <Latest />
-        {overview ? <Charts overview={overview} /> : null}
+        {overview ? <Rates currency={overview.currency} /> : null}
       </div>
     </>
   );
@@ -55,7 +46,7 @@ function Figures({ overview }: { overview: Data }) {
   const { t, word, language } = useI18n();
   const kill = useKillSwitch();
   const events = overview.rates["events_per_s"] ?? 0;
-  const orders = overview.series.find((series) => rank(series) === 0);
+  const line = (name: string) => overview.series.find((series) => series.name === name)?.points.slice(-60) ?? [];
   const total = DECISIONS.reduce((sum, decision) => sum + (overview.verdicts[decision] ?? 0), 0);
   return (
     <section className="figures" aria-label={t("overview.figures")}>
@@ -82,7 +73,7 @@ function Figures({ overview }: { overview: Data }) {
           {money(overview.money_per_minute, overview.currency, language)}
           <small>{t("overview.per_minute")}</small>
         </p>
-        {orders ? <Sparkline points={orders.points.slice(-60)} /> : null}
+        <Sparkline points={line("money_per_minute")} />
       </div>
       <div className="figure">
         <h2>{t("overview.open")}</h2>
@@ -181,23 +172,33 @@ function Latest() {
   );
 }
 
-function Charts({ overview }: { overview: Data }) {
+function Rates({ currency }: { currency: string }) {
   const { t } = useI18n();
-  const title = useSeriesTitle();
-  const shown = overview.series.toSorted((one, other) => rank(one) - rank(other)).slice(0, CHARTS);
-  if (!shown.length) return null;
   return (
     <section className="charts" aria-label={t("overview.series")}>
-      {shown.map((series) => (
-        <figure className="panel" key={`${series.name}/${series.key}`}>
-          <figcaption>
-            <h2>{title(series)}</h2>
-          </figcaption>
-          <Suspense fallback={<div style={{ height: 120 }} />}>
-            <RateChart series={series} title={title(series)} />
-          </Suspense>
-        </figure>
+      {SERIES.map((name) => (
+        <Rate key={name} name={name} currency={currency} />
       ))}
     </section>
+  );
+}
+
+function Rate({ name, currency }: { name: string; currency: string }) {
+  const { t, word } = useI18n();
+  const series = useSeries(name).data;
+  const title = word("series", name);
+  return (
+    <figure className="panel">
+      <figcaption>
+        <h2>{title}</h2>
+      </figcaption>
+      <Suspense fallback={<div style={{ height: 120 }} />}>
+        {series && series.points.length > 1 ? (
+          <RateChart series={series} title={title} currency={currency} />
+        ) : (
+          <p className="chart-wait">{t("overview.no_series")}</p>
+        )}
+      </Suspense>
+    </figure>
   );
 }

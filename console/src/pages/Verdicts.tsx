@@ -112,7 +112,7 @@ function Row({ verdict, open }: { verdict: Verdict; open: () => void }) {
         {typeof verdict.amount === "number" ? <Money minor={verdict.amount} currency={verdict.currency} /> : <span className="quiet">–</span>}
       </span>
       <ScoreBar score={verdict.score} />
-      <span className="verdict-reason">{reason ? text(reason.text) : <span className="quiet">–</span>}</span>
+      <span className="verdict-reason">{reason ? text(reason.text) : null}</span>
     </li>
   );
 }

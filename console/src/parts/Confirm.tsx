@@ -72,8 +72,8 @@ function Body({ question, close }: { question: Question; close: () => void }) {
       }}
     >
       <dl className="facts">
-        {question.lines.map((line) => (
-          <div key={line.label}>
+        {question.lines.map((line, index) => (
+          <div key={index}>
             <dt>{line.label}</dt>
             <dd>{line.value}</dd>
           </div>

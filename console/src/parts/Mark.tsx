@@ -51,6 +51,7 @@ const MARKS: Record<string, Record<string, [IconName, Tone]>> = {
     suggested: ["eye", "plain"],
     due: ["clock", "accent"],
     done: ["check", "good"],
+    standing: ["check", "good"],
     failed: ["cross", "p1"],
     denied: ["stop", "plain"],
     undoing: ["undo", "accent"],
