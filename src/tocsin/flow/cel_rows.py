@@ -82,7 +82,7 @@ def typed(values: list[Any], type_: str) -> Part:
 
 def build(node: Node) -> Step:
     """Return the function of a checked tree over rows; NotColumns where it needs single values."""
-    if node.type not in DTYPES:
+    if node.type not in DTYPES or node.kind not in _BUILDERS:
         raise NotColumns(node.kind)
     return _BUILDERS[node.kind](node)
 

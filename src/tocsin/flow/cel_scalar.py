@@ -161,7 +161,7 @@ def to_int(value: Any) -> int:
     if kind == "int":
         return int(value)
     if kind == "double":
-        if not -9.223372036854775808e18 <= value < 9.223372036854775808e18:
+        if not -9.223372036854775808e18 < value < 9.223372036854775808e18:
             raise CelFault("overflow")
         return int(value)
     if kind == "string" and _INT.match(value) and len(value) <= 64:

@@ -34,7 +34,7 @@ class Seat:
         """Whether it raised: it is left out from then on."""
 
     def put_model(self, digest: str, stage: str, artefact: bytes | None) -> None:
-        """Run a model in a stage (``shadow``, ``live``), or take it out (``retired``); ``candidate`` changes nothing."""
+        """Run a model in a stage (``shadow``, ``live``), or take it out (``retired``); ``candidate`` is no change."""
         if stage == "live":
             self.live, self.digests["live"] = self.base.with_model(artefact), digest
             if self.digests["shadow"] == digest:
