@@ -4,7 +4,8 @@ the signals and on nothing else.
 A signal joins an active incident of its shop when it is not further than ``GAP`` from it and
 
 * it has the same kind and subject, or
-* it has the same kind, and both are about callers (addresses, accounts, cards, ...): one attack has many of those, or
+* it has the same kind, and both are about callers (addresses, accounts, cards, ...) or the shop as a whole: one attack
+  has many callers, or
 * both name the same caller, whatever the kinds, or
 * both come from one desk and name the same service, item or merchant, or
 * one kind is a known cause of the other.
@@ -34,6 +35,7 @@ CAUSES: Mapping[str, frozenset[str]] = {
 """Kind -> kinds that it explains. The causal graph as far as it is known; an unknown kind explains nothing."""
 
 _CALLERS = frozenset({Entity.IP, Entity.ACCOUNT, Entity.DEVICE, Entity.CARD, Entity.SESSION, Entity.ADDRESS})
+_CROWD = _CALLERS | {Entity.SHOP}
 _SHARED = frozenset({Entity.SERVICE, Entity.SKU, Entity.MERCHANT, Entity.WAREHOUSE, Entity.CARRIER})
 _PSEUDONYMS = frozenset({Entity.ACCOUNT, Entity.DEVICE, Entity.CARD, Entity.SESSION, Entity.ADDRESS})
 _MOST_ENTITIES = 500
@@ -103,7 +105,7 @@ def _tie(signal: Signal, incident: Incident) -> int:
     shared = {name for name, value in named.items() if value in incident.entities.get(name, ())}
     if shared & _CALLERS:
         return 4
-    if signal.kind in kinds and entity in _CALLERS and split_subject(incident.subject)[0] in _CALLERS:
+    if signal.kind in kinds and {entity, split_subject(incident.subject)[0]} <= _CROWD:
         return 3
     if shared & _SHARED and signal.desk in incident.desks:
         return 2
@@ -145,17 +147,17 @@ def _grown(incident: Incident, signal: Signal, kinds: Mapping[str, Text]) -> Inc
     known = key in incident.entities.get(entity, ())
     entities = _merged(incident.entities, {entity: key, **signal.entities})
     cause = incident.kind in CAUSES.get(signal.kind, ())
-    kind, subject = (signal.kind, signal.subject) if cause else (incident.kind, incident.subject)
+    wider = signal.kind == incident.kind and entity == Entity.SHOP
+    kind, subject = (signal.kind, signal.subject) if cause or wider else (incident.kind, incident.subject)
     effect = signal.kind != incident.kind
     rate = max(incident.loss_per_minute, signal.loss_per_minute)
-    if not known and not effect:
+    if not known and not effect and {entity, split_subject(incident.subject)[0]} <= _CALLERS:
         rate = incident.loss_per_minute + signal.loss_per_minute
     score = max(incident.score, signal.score)
     evidence: dict[str, Any] = {**incident.evidence, **signal.evidence}
     if effect and not cause:
         evidence = {**signal.evidence, **incident.evidence}
     others = len(entities.get(split_subject(subject)[0], ())) - 1
-    shown = sum(moment.what == "signal" for moment in incident.timeline) < _MOST_MOMENTS
     return msgspec.structs.replace(
         incident,
         kind=kind,
@@ -174,7 +176,7 @@ def _grown(incident: Incident, signal: Signal, kinds: Mapping[str, Text]) -> Inc
         currency=incident.currency or signal.currency,
         series=signal.series if cause and signal.series else incident.series or signal.series,
         evidence=evidence,
-        timeline=(*incident.timeline, _moment(signal)) if shown else incident.timeline,
+        timeline=_timeline(incident, signal),
         version=incident.version + 1,
     )
 
@@ -187,6 +189,15 @@ def _merged(entities: Mapping[str, tuple[str, ...]], named: Mapping[str, str]) -
         if value and value not in keys and len(keys) < _MOST_ENTITIES:
             merged[name] = (*keys, value)
     return merged
+
+
+def _timeline(incident: Incident, signal: Signal) -> tuple[Moment, ...]:
+    """Return the timeline with the signal; once it is full, the newest signal takes the place of the one before."""
+    shown = [number for number, moment in enumerate(incident.timeline) if moment.what == "signal"]
+    if len(shown) < _MOST_MOMENTS:
+        return (*incident.timeline, _moment(signal))
+    kept = [moment for number, moment in enumerate(incident.timeline) if number != shown[-1]]
+    return (*kept, _moment(signal))
 
 
 def _moment(signal: Signal) -> Moment:

@@ -7,7 +7,7 @@ systems", JRSS B 57, 1995), each against an exact predictive tail that carries t
 * counts: negative binomial (Poisson with a gamma rate), its dispersion measured on the reference;
 * ratios: beta-binomial, baseline learned from the cleanest blocks of the reference outwards, so that an old outage
   does not raise it;
-* levels (times, means): how many buckets exceed the reference's upper quantile, which needs no distribution.
+* levels (times, means) become ratios: which buckets exceed the reference's upper quantile (``exceedances``).
 
 The smallest tail probability alarms when it is below ``per_day / tests a day``. For ratios a window is opened by a
 failure, so tests are counted per expected failure, not per bucket: that is what makes sparse series quick. The onset is
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 
 WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 """Lengths that are tested, in buckets."""
-_PRIOR_TRIALS, _PRIOR_RATIO = 40.0, 0.02
+_PRIOR_TRIALS, _PRIOR_RATIO = 60.0, 0.01
 _MOST_TRIALS = 4000.0
 """A baseline never counts as surer than this many trials: real rates drift."""
 _MODEL_ERROR = 0.01
 """Squared coefficient of variation that a count baseline is granted at least."""
 _CLEAN = 1e-3
 _BLOCK = 8
+_LEAST_KNOWN = 30
+"""Values that an upper quantile needs at least."""
 _SCREEN = 2.5
 """Standard deviations below which no exact tail is computed: it could not be small enough."""
 
@@ -147,7 +149,8 @@ def watch_ratio(
     sums = _suffix_sums(np.append(hits[cut:], hits_now), lengths)
     sizes = _suffix_sums(np.append(recent_trials, n), lengths)
     per_bucket = float(reference_trials.mean())
-    tests = max(1.0, share * per_bucket * buckets_per_day) * len(lengths)
+    # Windows that hold the same trials are one test.
+    tests = max(1.0, share * per_bucket * buckets_per_day) * np.unique(sizes).size
     limit = per_day / tests
     best, best_p, onset, best_gain = -1, 1.0, 1, -math.inf
     for number, (hit, trial) in enumerate(zip(sums.tolist(), sizes.tolist(), strict=True)):
@@ -163,46 +166,31 @@ def watch_ratio(
             onset, best_gain = lengths[number], gain
     if best < 0 or best_p >= limit:
         return None
-    return Alarm(best_p, limit, onset, lengths[best], sums[best] / sizes[best], share)
+    return Alarm(best_p, limit, onset, lengths[best], float(sums[best] / sizes[best]), share)
 
 
-def watch_level(
+def exceedances(
     value: float,
     history: np.ndarray,
     *,
-    buckets_per_day: float,
-    per_day: float,
     quantile: float = 0.95,
-    tolerance: float = 1.0,
-    longest: int = 64,
-    warm: int = 120,
-) -> Alarm | None:
-    """Return the alarm of a level that has risen (a time, a mean), or None; NaN is a bucket without a value.
+    tolerance: float = 1.5,
+    longest: int = 256,
+    warm: int = 60,
+) -> tuple[float, np.ndarray] | None:
+    """Return a level (a time, a mean) as a ratio of 0 or 1 a bucket: now, and over the history; NaN stays NaN.
 
-    It counts buckets above ``tolerance`` times the reference's ``quantile``; the reference has 1 - quantile of those.
+    1 is a bucket above ``tolerance`` times the reference's ``quantile``; of those the reference has at most
+    1 - quantile, whatever its distribution. None where the reference holds too few values.
     """
     values = np.asarray(history, np.float64)
     _, reference = _split(values, longest, warm)
     known = reference[~np.isnan(reference)]
-    if known.size < warm // 2 or math.isnan(value):
+    if known.size < _LEAST_KNOWN:
         return None
     bound = float(np.quantile(known, quantile)) * tolerance
-    above = np.where(np.isnan(values), np.nan, (values > bound).astype(np.float64))
-    found = watch_ratio(
-        float(value > bound),
-        1.0,
-        above,
-        (~np.isnan(values)).astype(np.float64),
-        buckets_per_day=buckets_per_day,
-        per_day=per_day,
-        least=0.5,
-        longest=longest,
-        warm=warm,
-    )
-    if found is None:
-        return None
-    last = np.append(values, value)[-found.window :]
-    return Alarm(found.p, found.limit, found.buckets, found.window, float(np.nanmean(last)), float(np.median(known)))
+    marks = np.where(np.isnan(values), np.nan, values > bound)
+    return (math.nan if math.isnan(value) else float(value > bound)), marks
 
 
 def beta_binomial_tail(hits: int, trials: int, a: float, b: float) -> float:

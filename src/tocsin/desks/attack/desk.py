@@ -175,11 +175,12 @@ def _signal(batch: Batch, row: int, found: Evidence) -> Signal:
 
 
 def _expected_factor(bucket: Bucket) -> float:
-    """Return the campaign's uplift that this bucket may still show: the highest of the last ten minutes."""
+    """Return the campaign's uplift that this bucket may still show: its peak, until the peak's visitors have left."""
     plan = bucket.campaign
     if plan is None:
         return bucket.factor
-    return max(bucket.factor, plan.factor(bucket.start - AFTERGLOW // 2), plan.factor(bucket.start - AFTERGLOW))
+    glowing = plan.start <= bucket.start < plan.start + plan.peak_minutes * MINUTE + AFTERGLOW
+    return max(bucket.factor, plan.peak) if glowing else bucket.factor
 
 
 def _shop_signal(kind: str, bucket: Bucket, alarm: Alarm, excess: float) -> Signal:

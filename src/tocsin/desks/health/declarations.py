@@ -49,7 +49,7 @@ ERRORS = Series(
     keep=KEEP,
     hurts="up",
     unit="share",
-    worth=100,
+    worth=20,
 )
 SERIES = (FAILURES, FAILED_AMOUNT, ALL_FAILURES, DURATION, ORDERS, ERRORS)
 
