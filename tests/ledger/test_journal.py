@@ -369,3 +369,36 @@ def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     disk.sync_fails = True
     with pytest.raises(Misconfigured, match="cannot be used"):
         SegmentJournal(tmp_path / "journal", disk=disk)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.integers(1, 4), max_size=4), st.integers(1, 12), st.data())
+def test_whatever_becomes_of_an_uncommitted_tail_the_committed_events_stay(
+    groups: list[int], tail: int, data: st.DataObject
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        live, folder = Path(name) / "live", Path(name) / "killed"
+        journal = SegmentJournal(live, disk=QuickDisk())
+        committed = 0
+        for size in groups:
+            journal.append(stamped(committed + 1, size))
+            journal.commit()
+            committed += size
+        durable = sum(path.stat().st_size for path in segments_of(live))
+        # Two appends, one commit group: neither is durable.
+        journal.append(stamped(committed + 1, tail))
+        journal.append(stamped(committed + tail + 1, 2))
+        raw = bytearray(segments_of(live)[0].read_bytes())
+        journal.close()
+        # The disk kept any pages of the tail, as they were, emptied or not at all.
+        end = data.draw(st.integers(max(durable, HEADER.size), len(raw)))
+        start = data.draw(st.integers(max(durable, HEADER.size), end))
+        stop = data.draw(st.integers(start, end))
+        raw[start:stop] = bytes(stop - start)
+        folder.mkdir()
+        (folder / segments_of(live)[0].name).write_bytes(raw[:end])
+        journal = SegmentJournal(folder, disk=QuickDisk())
+        kept = list(journal.read())
+        assert len(kept) >= committed
+        assert kept == stamped(1, committed + tail + 2)[: len(kept)]
+        journal.close()
