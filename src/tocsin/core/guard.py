@@ -85,7 +85,8 @@ class Ground(msgspec.Struct, frozen=True):
 def guard(action: Action, state: GuardState) -> Ruling:
     """Return the ruling on an action: the strictest answer of all grounds, with every ground.
 
-    The id derives from the action, its version and its attempts, so ruling twice on the same thing is one ruling.
+    The id derives from the action, its version, its attempts and who approves, so ruling twice on the same thing is one
+    ruling, and a person's yes does not replace the question on record.
     """
     grounds = [*_grounds(action, state)]
     answer = max((ground.answer for ground in grounds), key=_STRICTNESS.__getitem__, default=Answer.ALLOW)
@@ -96,7 +97,7 @@ def guard(action: Action, state: GuardState) -> Ruling:
     if not grounds:
         grounds.append(_ground(Answer.ALLOW, "within-limits", "Within all limits", "在所有限额之内"))
     return Ruling(
-        id=derived_id("ruling", action.id, action.version, action.attempts),
+        id=derived_id("ruling", action.id, action.version, action.attempts, state.approved_by),
         action=action.id,
         answer=answer,
         reasons=tuple(Reasoned(ground.code, ground.text) for ground in grounds),
