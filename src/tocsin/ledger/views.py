@@ -124,7 +124,8 @@ class Views:
         """Return the numbers of the overview at ``now`` (microseconds), plain JSON values.
 
         ``money_per_minute`` in minor units of ``currency``: what was paid in the last 60 s (what was ordered, where
-        the shop reports no payments); ``money`` the same by currency; ``verdicts`` those served in the last hour.
+        the shop reports no payments); ``money`` the same by currency; ``verdicts`` those served in the last hour;
+        ``last_event`` the tau of the last event, 0 before the first.
         """
         second, minute = now // SECOND, now // MINUTE
         with self._guard:
@@ -142,7 +143,7 @@ class Views:
                 "money_per_minute": money.get(self._currency, 0),
                 "money": money,
                 "verdicts": {word: ring.total(minute - 59, minute + 1) for word, ring in self._answers.items()},
-                "lag_s": max(0.0, (now - self._tau) / SECOND) if self._tau else 0.0,
+                "last_event": self._tau,
                 "counters": {f"events.{kind}": n for kind, n in sorted(self._types.items())},
             }
         numbers["open_incidents"] = self._open_incidents()
