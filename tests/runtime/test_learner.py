@@ -31,14 +31,15 @@ def collect(events: list[Event], **more: object) -> Collector:
 
 
 def test_only_known_truth_is_learned_from() -> None:
-    """A labelled payment counts at once, an unlabelled one as legitimate after seven days, a young one not at all."""
+    """After seven days a payment counts by its label, without one as legitimate; a younger one not at all."""
     events = [
         payment(1, START),
         payment(2, START + HOUR),
-        payment(3, START + 6 * DAY),
-        payment(4, START + 7 * DAY),
-        label(1, START + 8 * DAY, "fraud"),
-        label(3, START + 8 * DAY + 1, "legitimate"),
+        payment(3, START + 2 * HOUR, status="declined"),
+        payment(4, START + 3 * DAY),
+        label(1, START + 4 * DAY, "fraud"),
+        label(4, START + 5 * DAY, "fraud"),
+        label(3, START + 8 * DAY, "legitimate"),
     ]
     labelled = collect(events).labelled()
     assert labelled.y.tolist() == [True, False, False]

@@ -26,17 +26,17 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """Gross margin as a share of the amount, lost when a good order is refused."""
     goodwill: float = 2000.0
     """What it costs to offend a good customer, beside the margin."""
-    fee: float = 1500.0
+    fee: float = 15_000.0
     """Chargeback fee and handling of one harmful payment, beside its amount."""
-    review: float = 500.0
+    review: float = 600.0
     """A person's time for one held order."""
-    leak: float = 0.2
+    leak: float = 0.1
     """Share of harmful payments that pass a challenge."""
-    drop: float = 0.04
+    drop: float = 0.05
     """Share of good customers that give up at a challenge."""
-    miss: float = 0.05
+    miss: float = 0.1
     """Share of harmful orders that a reviewer lets go."""
-    wait: float = 0.05
+    wait: float = 0.06
     """Share of a good order's value lost by holding it."""
 
     def __post_init__(self) -> None:

@@ -94,11 +94,15 @@ class Collector:
                 self._labels[str(event.data.get("of_source", event.source)), str(event.data.get("of"))] = harm
 
     def labelled(self) -> Labelled:
-        """Return the rows whose truth is known: labelled ones, and unlabelled ones that have settled."""
+        """Return the rows older than ``maturity`` whose truth is known: labelled, or unlabelled and settled.
+
+        A label that came early waits as well: if harm were learned from sooner than harmlessness, the newest rows
+        would all be harmful, and whatever grows with time would look like harm.
+        """
         known = [
             at
             for at, (identity, time, _, _, settles) in enumerate(self._kept)
-            if identity in self._labels or (settles and time <= self._tau - self._maturity)
+            if time <= self._tau - self._maturity and (settles or identity in self._labels)
         ]
         kept = [self._kept[at] for at in known]
         return Labelled(

@@ -51,7 +51,7 @@ INSISTENCE = Text(
 
 
 class FraudDesk:
-    """Watches payments and orders; see ``core.desk.Desk`` for the members.
+    """Watches payments, and orders by its rules; see ``core.desk.Desk`` for the members.
 
     Parameters
     ----------
@@ -76,9 +76,10 @@ class FraudDesk:
         self.plan = plan or Plan()
 
     def judge(self, batch: Batch, features: Features) -> Judgement:
-        """Score payments and orders, explain and answer those worth it, and notice card testing."""
+        """Score payments, explain and answer those worth it, and notice card testing."""
         amounts = batch.column("amount")
-        scored = batch.of_type(*SCORED) & amounts.present
+        # Only payments are scored: an order's own windows do not count it, so the model has never seen its like.
+        scored = batch.of_type(*PAYMENT) & amounts.present
         scores = np.full(batch.n, np.nan)
         declined = np.array([status == "declined" for status in batch.texts("status")], bool)
         signals = testing.signals(batch, features, batch.of_type(*PAYMENT) & declined)

@@ -21,9 +21,9 @@ HONEST_DECLINES = 0.15
 """Share of declined payments that an honest crowd stays below."""
 NEEDED = 4.0
 """Evidence from which a signal goes out: chance 1 in 10^4 per ten minutes and place."""
-ATTEMPT_COST = 30
+ATTEMPT_COST = 60
 """Minor units that a gateway takes for one declined attempt."""
-CHARGE_BACK = 1500
+CHARGE_BACK = 15_000
 """Minor units that a charge-back costs beside the amount."""
 
 
