@@ -107,8 +107,6 @@ class EmbeddedHost:
         """Accept events: the future is done when they are on disk. Retryable at once when the queue is full."""
         if self.stopped:
             raise Retryable("the host has stopped; see the log, then start it again", after_s=30.0)
-        if events:
-            self._clock.observe(max(event.time for event in events))
         return self._lanes.submit(events)
 
     def note(self, events: Sequence[Event]) -> None:
@@ -118,7 +116,6 @@ class EmbeddedHost:
     def verdict(self, event: Event) -> VerdictJob:
         """Ask for a verdict on one event; wait on the job's future, or ``give_up`` when the deadline passes."""
         job = VerdictJob(event)
-        self._clock.observe(event.time)
         self._lanes.ask(job)
         return job
 
@@ -231,7 +228,8 @@ class EmbeddedHost:
         known = self.stamper.seen(event.identity)
         if known:
             return Receipt(known, duplicate=True)
-        stamped = self.stamper.stamp(event, clock)
+        # On the data's clock nothing is ahead of it: it moves on with what is folded.
+        stamped = self.stamper.stamp(event, max(clock, event.time) if self._clock.data else clock)
         fresh.append(stamped)
         return Receipt(stamped.seq)
 
@@ -328,7 +326,10 @@ class EmbeddedHost:
             self.follower.note(last, records, resolved)
         seqs = {event.id: event.seq for event in stamped}
         pairs = [(seqs.get(signal.id, last), signal) for signal in folded.signals]
-        self._downstream.take(pairs, self._clock.now())
+        now = max(self._clock.now(), fresh[-1].tau)
+        self._downstream.take(pairs, now)
+        # After the signals are in the responder's queue, so that no timer of later data overtakes them.
+        self._clock.observe(now)
         for fault in folded.faults:
             self._feed.publish("fault", fault.desk)
 

@@ -91,7 +91,7 @@ class Responder:
         """Take (journal seq, signal) pairs in journal order; returns at once."""
         if signals:
             taken = list(signals)
-            self._queue.put((lambda: self._answer(taken), None))
+            self._queue.put((lambda: self._answer(taken, now), None))
 
     def barrier(self) -> Future[None]:
         """Return a future that is done when all taken before is answered and no actuator is under way."""
@@ -193,16 +193,16 @@ class Responder:
 
     # Signals ----------------------------------------------------------------------------------------------------
 
-    def _answer(self, signals: list[tuple[int, Signal]]) -> None:
+    def _answer(self, signals: list[tuple[int, Signal]], now: int) -> None:
         grown: dict[str, Incident] = {}
         for _, signal in signals:
+            self._tick(signal.tau)
             self._records.table(Signal).put(signal)
             incident = triage(signal, list(self.book.incidents.values()), self._kinds)
             self.book.keep(incident)
             if incident.phase is Phase.MONITORING:
                 incident = self.book.phase(incident, Phase.OPEN, signal.tau)
             grown[incident.id] = incident
-        now = self._now()
         for incident in grown.values():
             self._plan(incident, now)
         self.book.move_cursor("responder", signals[-1][0])
@@ -327,8 +327,9 @@ class Responder:
             return True
         return any(self._next_phase(incident, now) for incident in self.book.incidents.values())
 
-    def _tick(self) -> None:
-        now = self._now()
+    def _tick(self, until: int | None = None) -> None:
+        """Do what is due by now, or by an earlier moment."""
+        now = self._now() if until is None else until
         while self._timers and self._timers[0][0] <= now:
             _, action_id, what = heapq.heappop(self._timers)
             action = self.book.known(action_id)
