@@ -172,23 +172,38 @@ def _incidents(result: Assessment, lang: str) -> Iterator[RenderableType]:
         (_say(lang, "since"), "left"),
         (_say(lang, "incident"), "left"),
         (_say(lang, "evidence"), "left"),
+        (_say(lang, "would"), "left"),
         title=_say(lang, "incidents", n=len(found)),
     )
+    signals = {signal["id"]: signal for signal in result.signals}
+    verbs: dict[str, list[str]] = {}
+    for action in result.actions:
+        if "incident" in action:
+            verbs.setdefault(action["incident"], []).append(action["verb"])
     for incident in sorted(found, key=lambda one: (one["severity"], -one["score"]))[:SHOWN]:
         severity = Line(incident["severity"], style=_COLOURS.get(incident["severity"], ""))
-        table.add_row(severity, _time(incident["onset"])[5:16], incident["title"][lang], _evidence(incident, lang))
+        would = ", ".join(dict.fromkeys(verbs.get(incident["id"], ())))
+        seen = _evidence(incident, signals, lang)
+        table.add_row(severity, _time(incident["onset"])[5:16], incident["title"][lang], seen, would)
     yield table
     if len(found) > SHOWN:
         yield Line(_say(lang, "more", n=len(found) - SHOWN), style="dim")
     yield Line("")
 
 
-def _evidence(incident: dict[str, Any], lang: str) -> str:
-    parts = [f"{name} {_short(value)}" for name, value in (incident.get("evidence") or {}).items() if _short(value)][:5]
+def _evidence(incident: dict[str, Any], signals: dict[str, dict[str, Any]], lang: str) -> str:
+    """Return why, in words: the reasons of its first signals, else the plain numbers of its evidence."""
+    found = [signals[id] for id in incident.get("signals", ()) if id in signals]
+    reasons = [reason["text"][lang] for signal in found[:20] for reason in signal.get("reasons", ())]
+    parts = list(dict.fromkeys(reasons))[:3]
+    if not parts:
+        evidence = incident.get("evidence") or {}
+        plain = {name: _short(value) for name, value in evidence.items() if not name.endswith(("_en", "_zh"))}
+        parts = [f"{name} {value}" for name, value in plain.items() if value][:5]
     where = incident.get("where")
     if where:
         parts.append(_say(lang, "where", **where))
-    return ", ".join(parts)
+    return "; ".join(parts)
 
 
 def _short(value: Any) -> str:

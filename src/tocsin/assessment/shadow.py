@@ -78,7 +78,8 @@ def admitted(
 class Shadow:
     """One run of the loop; ``run`` once, then read what it found."""
 
-    def __init__(self, desks: Sequence[Desk], *, currency: str = "CNY") -> None:
+    def __init__(self, desks: Sequence[Desk], *, currency: str = "CNY", batch: int = BATCH) -> None:
+        self._batch = batch
         self._fold = Fold(desks, currency=currency)
         self._kinds: dict[str, Text] = {kind: text for desk in desks for kind, text in desk.kinds.items()}
         self._playbooks: list[Playbook] = [playbook for desk in desks for playbook in desk.playbooks()]
@@ -101,7 +102,7 @@ class Shadow:
         batch: list[Placed] = []
         for one in placed:
             batch.append(one)
-            if len(batch) == BATCH:
+            if len(batch) == self._batch:
                 self._step(batch)
                 batch = []
         if batch:
@@ -153,16 +154,14 @@ class Shadow:
                         "state": "suggested",
                     }
                 )
-        grown: dict[str, Incident] = {}
+        # Each signal is answered at its own time, so that the report does not depend on where batches are cut.
         for signal in folded.signals:
             self.signals.append(signal)
             incident = triage(signal, list(self.incidents.values()), self._kinds)
-            self.incidents[incident.id] = grown[incident.id] = incident
-        for incident in grown.values():
-            self._answer(incident)
+            self.incidents[incident.id] = incident
+            self._answer(incident, max(signal.tau, incident.updated))
 
-    def _answer(self, incident: Incident) -> None:
-        now = max(self._tau, incident.updated)
+    def _answer(self, incident: Incident, now: int) -> None:
         for playbook in self._playbooks:
             try:
                 wishes = plan(incident, [playbook], _holds, now)

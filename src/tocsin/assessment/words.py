@@ -74,6 +74,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "since": ("since", "起始"),
     "incident": ("incident", "事件单"),
     "evidence": ("evidence", "证据"),
+    "would": ("would do", "将采取"),
+    "working": ("reading and judging ...", "读取与评估中……"),
     "where": ("lines {first_line}–{last_line} of {file}", "{file} 第 {first_line}–{last_line} 行"),
     "at_risk": ("Rows at risk ({n})", "有风险的行（{n}）"),
     "no_rows": ("No row at risk.", "没有存在风险的行。"),

@@ -81,6 +81,7 @@ def command(
     _check_target(json_to, paths)
     from tocsin.assessment.report import render
     from tocsin.assessment.run import assess_paths
+    from tocsin.assessment.words import WORDS
     from tocsin.sources.mapping import load_mapping
 
     mapping = None
@@ -89,10 +90,12 @@ def command(
             mapping = load_mapping(Path(mapping_file).read_text(encoding="utf-8"))
         except UnicodeDecodeError as error:
             raise Misconfigured(f"{mapping_file} is not UTF-8 text; save it as UTF-8") from error
-    result = assess_paths(paths, mapping=mapping, label=label, leave_out=leave_out, seed=seed)
+    language = lang or default_language()
+    with Console(stderr=True).status(WORDS["working"][language == "zh"]):
+        result = assess_paths(paths, mapping=mapping, label=label, leave_out=leave_out, seed=seed)
     console = Console(stderr=json_to == "-", soft_wrap=False)
     console.width = min(console.width, 100) if console.is_terminal else 100
-    render(result, lang or default_language(), console)
+    render(result, language, console)
     if json_to == "-":
         sys.stdout.write(result.json().decode() + "\n")
     elif json_to:

@@ -315,13 +315,17 @@ def open_parquet(name: str, stream: BinaryIO, *, mapping: Mapping | None = None)
         frame = pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise Misconfigured(f"{name}: this Parquet file cannot be read ({error})") from error
-    return table_of_frame(name, frame, mapping=mapping)
+    return table_of_frame(name, frame, mapping=mapping, note="Parquet")
 
 
-def table_of_frame(name: str, frame: pl.DataFrame, *, mapping: Mapping | None = None) -> Table:
+def table_of_frame(
+    name: str, frame: pl.DataFrame, *, mapping: Mapping | None = None, note: str = "data frame"
+) -> Table:
     """Return the table of a data frame; rows are numbered from 1."""
-    table = _table(name, frame.columns, _frame_rows(frame), Refusals(), mapping, ["data frame"])
-    return Table(name, frame.columns, table.rows, table.sample, table.refusals, mapping=mapping, whole=frame)
+    table = _table(name, frame.columns, _frame_rows(frame), Refusals(), mapping, [note])
+    return Table(
+        name, frame.columns, table.rows, table.sample, table.refusals, mapping=mapping, notes=[note], whole=frame
+    )
 
 
 def _frame_rows(frame: pl.DataFrame) -> Iterator[Row]:
