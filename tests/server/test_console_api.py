@@ -354,3 +354,24 @@ def test_the_stream_says_that_it_is_alive_and_ends_with_the_session(
                 pass
         finally:
             site.clock.ahead -= 13 * 3_600_000_000
+
+
+def test_a_key_sees_its_own_shop_only(site: Site) -> None:
+    """Of incidents, actions, verdicts and dead letters of another shop a key sees nothing, not even by id."""
+    browser = site.browser(Role.RESPONDER)
+    found = incident(site, browser)
+    action = action_of(browser, found["id"])
+    verdict = send(site, site.payment(amount=100_000), "/v1/verdicts").json()
+    buried = letter(site, browser, site.payment(ip="nowhere"))
+    token, _ = site.web.accounts.make_key("elsewhere", ["read", "act"], shop="other", who="test")
+    with site.client(token) as http:
+        for path in ("/v1/incidents", "/v1/actions", "/v1/verdicts", "/v1/dead-letters"):
+            assert http.get(path).json()["items"] == []
+        for path in (
+            f"/v1/incidents/{found['id']}",
+            f"/v1/verdicts/{verdict['id']}",
+            f"/v1/dead-letters/{buried['id']}",
+        ):
+            assert http.get(path).status_code == 404
+        assert http.post(f"/v1/actions/{action['id']}/approve").status_code == 404
+        assert http.post(f"/v1/incidents/{found['id']}/label", json={"label": "confirmed"}).status_code == 404

@@ -9,12 +9,3 @@ from fastapi import Query
 Limit = Annotated[int, Query(ge=1, le=500, description="at most so many")]
 After = Annotated[str, Query(description="cursor from `next` of the page before")]
 Search = Annotated[str, Query(max_length=200, description="words that must occur")]
-
-
-def words(text: str) -> list[str]:
-    """Return the words of a comma-separated query parameter.
-
-    >>> words("open, mitigating")
-    ['open', 'mitigating']
-    """
-    return [word.strip() for word in text.split(",") if word.strip()]

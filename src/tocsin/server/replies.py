@@ -86,6 +86,21 @@ def house(request: Request) -> Tocsin:
     return cast("Tocsin", request.app.state.tocsin)
 
 
+def own(request: Request, record: Any) -> bool:
+    """Return whether a record is one that the caller may see: a key sees its own shop only."""
+    shop = person(request).shop
+    return record is not None and (not shop or record.shop == shop)
+
+
+def within(request: Request, **words: str) -> dict[str, Any]:
+    """Return a filter of the given words (several with commas), held to the caller's shop."""
+    where: dict[str, Any] = {
+        name: [word.strip() for word in value.split(",") if word.strip()] for name, value in words.items() if value
+    }
+    shop = person(request).shop
+    return {**where, "shop": shop} if shop else where
+
+
 def person(request: Request) -> Person:
     """Return who asks; the gate has put them there."""
     return cast("Person", request.state.person)

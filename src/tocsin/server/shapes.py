@@ -181,6 +181,9 @@ class Overview(Shape, frozen=True):
     waiting_actions: int
     """Actions that wait for a person."""
     lag_s: float
+    """How old the last folded event is while others wait; 0 where none waits."""
+    last_event: int
+    """Its tau; 0 before the first."""
     queue: int
     refusing: str
     """Why the intake accepts nothing just now; empty when it does."""

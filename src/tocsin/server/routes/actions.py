@@ -1,14 +1,15 @@
 """Actions: list, approve, deny, undo."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from tocsin.core.action import Action
+from tocsin.errors import NotFound
 from tocsin.server import shapes
 from tocsin.server.audit import note
-from tocsin.server.pages import After, Limit, words
-from tocsin.server.replies import doc, house, person, reply
+from tocsin.server.pages import After, Limit
+from tocsin.server.replies import doc, house, own, person, reply, within
 from tocsin.server.routes.incidents import ANSWER_S
 
 router = APIRouter(tags=["actions"])
@@ -23,11 +24,7 @@ def actions(
     after: After = "",
 ) -> Response:
     """List actions, newest first."""
-    where: dict[str, Any] = {}
-    if state:
-        where["state"] = words(state)
-    if incident:
-        where["incident"] = incident
+    where = within(request, state=state, incident=incident)
     found = house(request).records.table(Action).find(where, order="-created", limit=limit, after=after)
     return reply(shapes.ActionPage(items=tuple(found), next=found.next))
 
@@ -52,6 +49,8 @@ def undo(request: Request, id: str) -> Response:
 
 def _told(request: Request, id: str, word: str) -> Response:
     tocsin, who = house(request), person(request).name
+    if not own(request, tocsin.records.table(Action).get(id)):
+        raise NotFound(f"there is no action {id}")
     command = {"approve": tocsin.responder.approve, "deny": tocsin.responder.deny, "undo": tocsin.responder.undo}[word]
     changed = command(id, who).result(ANSWER_S)
     note(tocsin.records, tocsin.clock.now(), who, f"action.{word}", id, verb=changed.verb, of=changed.target)

@@ -1,6 +1,6 @@
 """Dead letters: list, look, drive again, discard."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -9,8 +9,8 @@ from tocsin.core.records import DeadLetter
 from tocsin.errors import BadEvent, Conflict, NotFound
 from tocsin.server import shapes
 from tocsin.server.audit import note
-from tocsin.server.pages import After, Limit, Search, words
-from tocsin.server.replies import doc, house, person, raw_body, read, reply
+from tocsin.server.pages import After, Limit, Search
+from tocsin.server.replies import doc, house, own, person, raw_body, read, reply, within
 from tocsin.server.routes.incidents import ANSWER_S
 
 router = APIRouter(tags=["dead letters"])
@@ -26,14 +26,12 @@ def letters(
     after: After = "",
 ) -> Response:
     """List refused events, newest first."""
-    where: dict[str, Any] = {}
-    if state:
-        where["state"] = words(state)
-    if code:
-        where["code"] = words(code)
+    where = within(request, state=state, code=code)
     table = house(request).records.table(DeadLetter)
     found = table.find(where, order="-received", limit=limit, after=after, search=q)
-    return reply(shapes.LetterPage(items=tuple(found), next=found.next, waiting=table.count({"state": "waiting"})))
+    return reply(
+        shapes.LetterPage(items=tuple(found), next=found.next, waiting=table.count(within(request, state="waiting")))
+    )
 
 
 @router.get("/v1/dead-letters/{id}", **doc(DeadLetter))
@@ -73,7 +71,7 @@ def discard(request: Request, id: str) -> Response:
 
 def _letter(request: Request, id: str) -> DeadLetter:
     found = house(request).records.table(DeadLetter).get(id)
-    if found is None:
+    if found is None or not own(request, found):
         raise NotFound(f"there is no dead letter {id}")
     return found
 

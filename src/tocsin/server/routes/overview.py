@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from tocsin.core.action import Action, ActionState
+from tocsin.core.events import SECOND
 from tocsin.core.incident import Incident, Phase, Severity
 from tocsin.core.playbook import Automation
 from tocsin.core.signal import Decision, Mode
 from tocsin.server import shapes
-from tocsin.server.replies import doc, house, reply
+from tocsin.server.replies import doc, house, person, reply
 
 if TYPE_CHECKING:
     from tocsin.app import Tocsin
@@ -22,11 +23,9 @@ ACTIVE = [phase.value for phase in Phase if phase.active]
 WAITING = [ActionState.ASKED.value, ActionState.SUGGESTED.value]
 
 
-def series_view(
-    tocsin: "Tocsin", name: str, key: str, *, start: int, end: int, limit: int = MOST_POINTS
-) -> shapes.SeriesView:
-    """Return the closed buckets of a series in [start, end), oldest first, the newest ``limit`` of them."""
-    rows = tocsin.views.series(name, key, start, end, limit=limit)
+def series_view(tocsin: "Tocsin", name: str, key: str, *, start: int, end: int, shop: str = "") -> shapes.SeriesView:
+    """Return the closed buckets of a series in [start, end), oldest first, the newest ``MOST_POINTS`` of them."""
+    rows = tocsin.views.series(name, key, start, end, limit=MOST_POINTS, shop=shop)
     points = tuple((int(row["start"]), row["value"]) for row in rows)
     width = min((right[0] - left[0] for left, right in pairwise(points)), default=0)
     return shapes.SeriesView(name=name, key=key, points=points, bucket_s=width // 1_000_000)
@@ -43,6 +42,7 @@ def overview(request: Request) -> Response:
         for level in Severity
     }
     settings = tocsin.settings
+    last = int(seen["last_event"])
     return reply(
         shapes.Overview(
             now=now,
@@ -54,12 +54,13 @@ def overview(request: Request) -> Response:
                 kill=tocsin.kill.on(),
                 verdict_mode=Mode(tocsin.host.verdict_mode),
             ),
-            rates=seen.get("rates", {}),
-            money_per_minute=float(seen.get("money_per_minute", 0)),
+            rates=seen["rates"],
+            money_per_minute=float(seen["money_per_minute"]),
             open_incidents={**incidents, "total": sum(incidents.values())},
-            verdicts={decision: int(seen.get("verdicts", {}).get(decision.value, 0)) for decision in Decision},
+            verdicts={decision: int(seen["verdicts"][decision.value]) for decision in Decision},
             waiting_actions=tocsin.records.table(Action).count({"state": WAITING}),
-            lag_s=float(seen.get("lag_s", 0)),
+            lag_s=max(0.0, (now - last) / SECOND) if last and tocsin.host.queued else 0.0,
+            last_event=last,
             queue=tocsin.host.queued,
             refusing=tocsin.host.refusing,
             series=tuple(
@@ -69,10 +70,10 @@ def overview(request: Request) -> Response:
                     points=tuple((int(point[0]), point[1]) for point in one["points"]),
                     bucket_s=60,
                 )
-                for one in seen.get("series", ())
+                for one in seen["series"]
             ),
             counters={
-                **seen.get("counters", {}),
+                **seen["counters"],
                 **tocsin.host.counters,
                 **{f"fold_{name}": n for name, n in tocsin.fold.counters.items()},
             },
@@ -90,4 +91,4 @@ def series(
 ) -> Response:
     """Return the closed buckets of one series."""
     tocsin = house(request)
-    return reply(series_view(tocsin, name, key, start=start, end=end or tocsin.clock.now()))
+    return reply(series_view(tocsin, name, key, start=start, end=end or tocsin.clock.now(), shop=person(request).shop))

@@ -1,14 +1,14 @@
 """Verdicts: search, and one with why. (Asking for one is ``server/intake.py``.)"""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from tocsin.core.signal import Verdict
 from tocsin.errors import NotFound
 from tocsin.server import shapes
-from tocsin.server.pages import After, Limit, Search, words
-from tocsin.server.replies import doc, house, person, reply
+from tocsin.server.pages import After, Limit, Search
+from tocsin.server.replies import doc, house, own, reply, within
 
 router = APIRouter(tags=["verdicts"])
 
@@ -26,13 +26,7 @@ def verdicts(
     after: After = "",
 ) -> Response:
     """List verdicts, newest first."""
-    where: dict[str, Any] = {}
-    if decision:
-        where["served"] = words(decision)
-    if computed:
-        where["computed"] = words(computed)
-    if type:
-        where["event_type"] = words(type)
+    where = within(request, served=decision, computed=computed, event_type=type)
     if start:
         where["tau__gte"] = start
     if end:
@@ -45,7 +39,6 @@ def verdicts(
 def verdict(request: Request, id: str) -> Response:
     """Return one verdict: as computed, as served, why, with the features it was made from, and how a hold ended."""
     found = house(request).follower.verdict(id)
-    belongs = person(request).shop
-    if found is None or (belongs and found.shop != belongs):
+    if not own(request, found):
         raise NotFound(f"there is no verdict {id}")
     return reply(found)
