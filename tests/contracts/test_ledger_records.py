@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -173,11 +174,22 @@ def test_pages_neither_repeat_nor_skip_while_records_come_and_go(records: Record
     assert seen == [f"v{n:02}" for n in range(19, -1, -1)]
 
 
+FORGED = ('"x"', "null", "1.5", str(2**64), "[]")
+
+
+def test_a_number_of_more_than_64_bits_is_kept_and_found(records: Records) -> None:
+    table = records.table(Verdict)
+    table.put(verdict("a", amount=10**20))
+    found = table.find({"amount__gte": 10**19, "time__lt": 10**30})
+    assert [one.amount for one in found] == [10**20]
+
+
 def test_a_foreign_or_broken_cursor_is_refused(records: Records) -> None:
     table = records.table(Verdict)
     table.put_many([verdict("a"), verdict("b")])
     after = table.find(order="-time", limit=1).next
-    for broken in ("x", after[:-3], "é", after + "!"):
+    forged = [base64.urlsafe_b64encode(f'["verdicts","-time",{value},"a"]'.encode()).decode() for value in FORGED]
+    for broken in ("x", after[:-3], "é", after + "!", *forged):
         with pytest.raises(BadEvent, match="cursor"):
             table.find(order="-time", after=broken)
     with pytest.raises(BadEvent, match="another"):

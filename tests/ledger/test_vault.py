@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tocsin.core.records import Audit, SubjectKey, Switch
-from tocsin.errors import Misconfigured, NotFound
+from tocsin.errors import Misconfigured, NotFound, Retryable
 from tocsin.ledger.audit import AuditTrail, verify_audit
 from tocsin.ledger.cache import GenerationCache
 from tocsin.ledger.memory import MemoryRecords
@@ -20,6 +21,7 @@ from tocsin.ledger.vault import KeyVault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tocsin.core.ports import Records
@@ -203,6 +205,54 @@ def test_the_master_key_is_private_and_must_be_the_right_one(records: Records, t
     path.write_text(kept)
     path.chmod(0o600)
     KeyVault(records, tmp_path)
+
+
+class Stubborn(MemoryRecords):
+    """Refuses every transaction for as long as ``full`` is set."""
+
+    full = False
+
+    def transaction(self) -> AbstractContextManager[None]:
+        if self.full:
+            raise Retryable("records: database or disk is full")
+        return super().transaction()
+
+
+def test_keys_that_could_not_be_stored_wait_for_the_next_flush(tmp_path: Path) -> None:
+    records = Stubborn()
+    vault = KeyVault(records, tmp_path)
+    vault.seal("s", "account:before", {"email": "a@b.example"})
+    name = vault.pseudonym("s", "account", "alice")
+    records.full = True
+    with pytest.raises(Retryable):
+        vault.flush()
+    records.full = False
+    vault.flush()
+    assert records.table(SubjectKey).count() == 2
+    assert vault.reveal("s", "account", name, who="w", why="y") == "alice"
+
+
+def test_threads_that_seal_while_keys_are_flushed_lose_no_value(records: Records, vault: KeyVault) -> None:
+    sealed: list[tuple[str, dict[str, str]]] = []
+
+    def work() -> None:
+        for n in range(60):
+            subject = f"account:{vault.pseudonym('s', 'account', str(n))}"
+            sealed.append((subject, vault.seal("s", subject, {"email": str(n)})))
+            if n % 7 == 0:
+                vault.flush()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    vault.flush()
+    again = KeyVault(records, vault.folder)
+    assert len(sealed) == 240
+    for place, (subject, values) in enumerate(sealed):
+        if place % 8 == 0:
+            assert again.open("s", subject, values, who="w", why="y")["email"].isdigit()
 
 
 # The trail

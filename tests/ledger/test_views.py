@@ -149,6 +149,21 @@ def test_open_incidents_are_counted_by_severity() -> None:
     assert Views(records).overview(START)["open_incidents"] == {"P1": 1, "P2": 0, "P3": 1, "P4": 0, "total": 2}
 
 
+@given(st.lists(st.tuples(st.integers(0, 300), st.sampled_from(["order.paid", "http.request", "tocsin.x"]))), st.data())
+def test_the_cut_into_batches_makes_no_difference(stream: list[tuple[int, str]], data: st.DataObject) -> None:
+    events = [event(kind, START + second * SECOND, amount=second) for second, kind in sorted(stream)]
+    whole, cut = Views(MemoryRecords()), Views(MemoryRecords())
+    whole.note(events)
+    place = 0
+    while place < len(events):
+        size = data.draw(st.integers(1, 20))
+        cut.note(events[place : place + size])
+        place += size
+    now = START + 310 * SECOND
+    assert whole.overview(now) == cut.overview(now)
+    assert whole.series("events_per_minute") == cut.series("events_per_minute")
+
+
 def test_an_event_costs_a_few_microseconds() -> None:
     views = Views(MemoryRecords())
     batch = [event("order.paid" if n % 4 == 0 else "http.request", START + n * 1000, amount=n) for n in range(20_000)]

@@ -77,7 +77,12 @@ def _indexed(shape: Shape, name: str, kind: ColumnKind, value: Any) -> Any:
         return _plain(str(value))[:LONGEST_KEY]
     if kind is ColumnKind.REAL and not math.isfinite(value):
         raise ValueError(f"{shape.name}.{name} is {value}")
-    return float(value) if kind is ColumnKind.REAL else int(value)
+    return float(value) if kind is ColumnKind.REAL else _whole(value)
+
+
+def _whole(number: int) -> int:
+    # A column holds 64 bits; the body keeps a greater number as it is.
+    return max(-(2**63), min(2**63 - 1, int(number)))
 
 
 def _plain(text: str) -> str:
@@ -231,7 +236,7 @@ def conditions_of(shape: Shape, where: Mapping[str, Any] | None) -> tuple[tuple[
 def _asked(name: str, value: Any) -> Any:
     if isinstance(value, str):
         return str(value) if name == "id" else _plain(str(value))[:LONGEST_KEY]
-    return int(value) if isinstance(value, bool) else value
+    return _whole(value) if isinstance(value, int) else value
 
 
 def question(
@@ -253,8 +258,20 @@ def question(
             raise BadEvent("after is no cursor of this list", field="after") from error
         if cursor[:2] != (shape.name, order):
             raise BadEvent("after is a cursor of another list or order", field="after")
+        if not _may_hold(shape, name, cursor[2]):
+            raise BadEvent("after is no cursor of this list", field="after")
         place = cursor[2:]
     return Question(conditions_of(shape, where), name, descending, place, _plain(search.casefold()))
+
+
+def _may_hold(shape: Shape, name: str, value: str | float | None) -> bool:
+    """Return whether an order column can have that value: a cursor comes from outside."""
+    if value is None:
+        return name in shape.optional
+    kind = shape.columns.get(name, ColumnKind.TEXT)
+    if kind is ColumnKind.INTEGER:
+        return isinstance(value, int) and value == _whole(value)
+    return isinstance(value, str) == (kind is ColumnKind.TEXT)
 
 
 def cursor(shape: Shape, order: str, value: Any, id: str) -> str:

@@ -33,7 +33,7 @@ from tocsin.ledger.cache import GenerationCache
 from tocsin.ledger.disk import Disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tocsin.core.ports import Records
 
@@ -184,13 +184,13 @@ class KeyVault:
         """Make all new keys and identities durable in one transaction; Retryable when the disk refuses."""
         with self._flushing:
             with self._guard:
-                keys, identities = dict(self._new_keys), dict(self._new_identities)
-            if not keys and not identities:
+                ids, identities = self._new_keys.keys() | self._new_identities.keys(), dict(self._new_identities)
+            if not ids:
                 return
-            self._store(keys, identities)
+            self._store(sorted(ids), identities)
             with self._guard:
-                for id in keys:
-                    del self._new_keys[id]
+                for id in ids:
+                    self._new_keys.pop(id, None)
                 for id, clear in identities.items():
                     if self._new_identities.get(id) == clear:
                         del self._new_identities[id]
@@ -212,9 +212,8 @@ class KeyVault:
             self._ciphers.put(id, cipher)
         return cipher
 
-    def _store(self, keys: Mapping[str, bytes], identities: Mapping[str, str]) -> None:
+    def _store(self, ids: Sequence[str], identities: Mapping[str, str]) -> None:
         table = self._records.table(SubjectKey)
-        ids = sorted(keys.keys() | identities.keys())
         made = self._now()
         with self._records.transaction():
             rows: list[SubjectKey] = []
@@ -222,18 +221,20 @@ class KeyVault:
                 part = ids[start : start + LOOKUP]
                 known = {row.id: row for row in table.find({"id": part}, limit=LOOKUP)}
                 for id in part:
-                    row = self._merged(id, known.get(id), keys.get(id), identities.get(id), made)
+                    row = self._merged(id, known.get(id), identities.get(id), made)
                     if row is not None:
                         rows.append(row)
             table.put_many(rows)
 
-    def _merged(
-        self, id: str, row: SubjectKey | None, key: bytes | None, identity: str | None, made: int
-    ) -> SubjectKey | None:
+    def _merged(self, id: str, row: SubjectKey | None, identity: str | None, made: int) -> SubjectKey | None:
         """Return the row to be written, or None where the stored one says it all already."""
         if row is None:
-            key = key or secrets.token_bytes(32)
-            sealed = "" if identity is None else _sealed(AESGCM(key), id, _IDENTITY, identity)
+            with self._guard:
+                # A thread that seals just now must find this key, not make a second one.
+                key = self._new_keys.setdefault(id, secrets.token_bytes(32))
+                cipher = AESGCM(key)
+                self._ciphers.put(id, cipher)
+            sealed = "" if identity is None else _sealed(cipher, id, _IDENTITY, identity)
             return SubjectKey(id=id, wrapped=_sealed_bytes(self._wrap, id, key), identity=sealed, created=made)
         if row.shredded or identity is None or row.identity:
             return None
