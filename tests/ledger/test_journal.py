@@ -360,6 +360,20 @@ def test_what_was_refused_is_not_there_after_a_restart(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_closing_on_a_failing_disk_says_so_and_keeps_only_what_was_committed(tmp_path: Path) -> None:
+    disk = SickDisk()
+    journal = SegmentJournal(tmp_path, disk=disk)
+    journal.append(stamped(1, 2))
+    journal.commit()
+    journal.append(stamped(3, 2))
+    disk.sync_fails = True
+    with pytest.raises(Retryable):
+        journal.close()
+    journal = SegmentJournal(tmp_path)
+    assert list(journal.read()) == stamped(1, 2)
+    journal.close()
+
+
 def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Misconfigured, match="cannot be used"):

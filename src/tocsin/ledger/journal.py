@@ -131,12 +131,12 @@ class SegmentJournal:
             if self._lock < 0:
                 return
             try:
-                if self._broken:
-                    self._cut_off()
-                else:
+                if not self._broken:
                     self.commit()
                     self._mark_end()
             finally:
+                if self._broken:
+                    self._cut_off()
                 if self._file >= 0:
                     os.close(self._file)
                 os.close(self._lock)
@@ -222,7 +222,8 @@ class SegmentJournal:
     def _begin(self, first: int) -> None:
         """Open a new segment; it is durable, folder entry included, before the first record goes in."""
         path = self.folder / segments.segment_name(first)
-        file = self._disk.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        # A file of that name can only be left over from a recovery that failed: nothing in it was ever committed.
+        file = self._disk.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
             self._disk.write_all(file, segments.header(first))
             self._disk.fdatasync(file)
