@@ -34,7 +34,7 @@ _MODEL_ERROR = 0.01
 """Squared coefficient of variation that a count baseline is granted at least."""
 _CLEAN = 1e-3
 _BLOCK = 8
-_LEAST_KNOWN = 30
+_LEAST_KNOWN = 60
 """Values that an upper quantile needs at least."""
 _SCREEN = 2.5
 """Standard deviations below which no exact tail is computed: it could not be small enough."""
@@ -124,14 +124,16 @@ def watch_ratio(
     buckets_per_day: float,
     per_day: float,
     least: float = 0.0,
+    fewest: int = 2,
     tolerance: float = 1.0,
     longest: int = 256,
     warm: int = 60,
 ) -> Alarm | None:
     """Return the alarm of a ratio that has risen, or None: ``value`` of ``n`` trials hit, history likewise.
 
-    A missing ratio (NaN) is a bucket without trials. ``least``: a level below it is never worth an alarm;
-    ``tolerance`` multiplies the baseline.
+    A missing ratio (NaN) is a bucket without trials. A level below ``least`` or with less than ``fewest`` hits is never
+    worth an alarm; ``tolerance`` multiplies the baseline. Hits are taken as independent: where one person's retries
+    make several, ask for more of them.
     """
     hits_now = 0.0 if n <= 0 or math.isnan(value) else float(round(value * n))
     if hits_now == 0:
@@ -156,7 +158,7 @@ def watch_ratio(
     for number, (hit, trial) in enumerate(zip(sums.tolist(), sizes.tolist(), strict=True)):
         level = hit / trial
         spread = math.sqrt(trial * share * (1.0 - share) * (1.0 + trial / weight))
-        if hit < 2 or level < least or hit - trial * share < _SCREEN * spread:
+        if hit < max(fewest, 2) or level < least or hit - trial * share < _SCREEN * spread:
             continue
         p = beta_binomial_tail(int(hit) - 1, int(trial) - 1, share * weight, (1.0 - share) * weight)
         gain = _binary_gain(hit, trial, share)

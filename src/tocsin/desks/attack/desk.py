@@ -50,8 +50,8 @@ FLOOD_TOLERANCE = 2.0
 """Traffic within twice its expectation is never called a flood."""
 AFTERGLOW = 10 * MINUTE
 """Visitors who came with a promotion's peak stay about so long after it."""
-LEAST_FAILED = 0.4
-"""Share of failed sign-ins below which the shop as a whole is not called under attack."""
+LEAST_FAILED, FEWEST_FAILED = 0.4, 15
+"""Share and number of failed sign-ins from which the shop may be under attack: one person mistypes several times."""
 
 
 _SHOP_TEXT = {
@@ -117,6 +117,7 @@ class AttackDesk:
                     buckets_per_day=86_400 / bucket.series.bucket_s,
                     per_day=ALARMS_PER_DAY,
                     least=LEAST_FAILED,
+                    fewest=FEWEST_FAILED,
                     tolerance=1.5,
                 )
                 if alarm:

@@ -35,14 +35,14 @@ if TYPE_CHECKING:
         Window,
     )
 
-GATEWAY_ALARMS_PER_DAY = 0.15
+GATEWAY_ALARMS_PER_DAY = 0.06
 """False-alarm budget of each gateway; the tests' bounds make it about a tenth of that in fact."""
 ALARMS_PER_DAY = 0.02
 """False-alarm budget of each other series."""
-LEAST_FAILING = 0.12
-"""Share of failing payments below which a gateway is not called out."""
-LEAST_ERRORS = 0.25
-SLOW = 1.3
+LEAST_FAILING, FEWEST_FAILING = 0.12, 3
+"""Share and number of payments in trouble below which a gateway is not called out."""
+LEAST_ERRORS, FEWEST_ERRORS = 0.25, 20
+SLOW = 1.5
 """A payment counts as far too slow beyond so many times the gateway's own upper quantile of times."""
 SILENCE = 4.0
 """Orders count as dropped below a quarter of what is expected."""
@@ -91,11 +91,11 @@ class HealthDesk:
             if bucket.series.name == FAILURES.name:
                 place = (bucket.shop, bucket.key)
                 troubled = _troubled(bucket, times.get(place))
-                alarm = _ratio(troubled, GATEWAY_ALARMS_PER_DAY, LEAST_FAILING, longest=256)
+                alarm = _ratio(troubled, GATEWAY_ALARMS_PER_DAY, LEAST_FAILING, FEWEST_FAILING, longest=256)
                 if alarm:
                     found.append(_outage(bucket, times.get(place), failed.get(place), alarm))
             elif bucket.series.name == ERRORS.name:
-                alarm = _ratio(bucket, ALARMS_PER_DAY, LEAST_ERRORS, longest=24, tolerance=3.0)
+                alarm = _ratio(bucket, ALARMS_PER_DAY, LEAST_ERRORS, FEWEST_ERRORS, longest=24, tolerance=3.0)
                 if alarm:
                     per_minute = 60 / ERRORS.bucket_s * bucket.n * alarm.level
                     found.append(_signal("http-errors", bucket, alarm, math.ceil(per_minute * ERRORS.worth)))
@@ -132,7 +132,9 @@ class HealthDesk:
         return _playbooks()
 
 
-def _ratio(bucket: Bucket, per_day: float, least: float, *, longest: int, tolerance: float = 1.0) -> Alarm | None:
+def _ratio(
+    bucket: Bucket, per_day: float, least: float, fewest: int, *, longest: int, tolerance: float = 1.0
+) -> Alarm | None:
     return watch_ratio(
         bucket.value,
         bucket.n,
@@ -141,6 +143,7 @@ def _ratio(bucket: Bucket, per_day: float, least: float, *, longest: int, tolera
         buckets_per_day=86_400 / bucket.series.bucket_s,
         per_day=per_day,
         least=least,
+        fewest=fewest,
         tolerance=tolerance,
         longest=longest,
     )
