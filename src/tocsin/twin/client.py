@@ -21,6 +21,7 @@ BATCH = 500
 KEPT = 20_000
 """So many events are kept while Tocsin does not answer; older ones are dropped and counted."""
 ATTEMPTS = 5
+LONGEST_WAIT_S = 5.0
 
 
 class Line:
@@ -33,7 +34,7 @@ class Line:
     key
         API key with the scopes ``events``, ``verdicts`` and ``read``.
     patient
-        Whether a Tocsin that does not answer is an error (drills) or waited for (the live demo).
+        Whether a Tocsin that does not answer or take events is waited for (the live demo) or an error (drills).
     wait
         Called with seconds between attempts.
     """
@@ -78,6 +79,8 @@ class Line:
             last = settled and len(batch) == len(self._waiting)
             path = "/v1/events?wait=settled" if last else "/v1/events"
             status, answer = self._send("POST", path, batch, "application/cloudevents-batch+json")
+            if status != 202 and not self._patient:
+                raise Retryable(f"Tocsin does not take events: {status} {answer.get('detail', '')}")
             if status != 202:
                 log.warning("events not taken (%s): %s", status, answer.get("detail", ""))
                 lost = len(self._waiting) - KEPT
@@ -128,7 +131,7 @@ class Line:
                 self._wait(0.2 * 2**attempt)
                 continue
             if response.status in (429, 503) and attempt + 1 < ATTEMPTS:
-                self._wait(float(response.getheader("Retry-After") or 1.0))
+                self._wait(min(float(response.getheader("Retry-After") or 1.0), LONGEST_WAIT_S))
                 continue
             return response.status, _decoded(answer)
         if self._patient:
