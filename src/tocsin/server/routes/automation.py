@@ -12,7 +12,7 @@ from tocsin.core.playbook import Automation
 from tocsin.core.records import Limit, Role, Switch
 from tocsin.core.signal import Mode
 from tocsin.errors import NotFound
-from tocsin.server import shapes
+from tocsin.server import governance
 from tocsin.server.audit import note
 from tocsin.server.problems import Refusal
 from tocsin.server.replies import doc, house, person, raw_body, read, reply
@@ -24,13 +24,13 @@ router = APIRouter(tags=["automation"])
 Body = Annotated[bytes, Depends(raw_body)]
 
 
-@router.get("/v1/automation", **doc(shapes.AutomationView))
+@router.get("/v1/automation", **doc(governance.AutomationView))
 def automation(request: Request) -> Response:
     """Return ceiling, kill switch, playbooks, budgets with what is spent of them, and protected subjects."""
     return reply(view(house(request)))
 
 
-def view(tocsin: "Tocsin") -> shapes.AutomationView:
+def view(tocsin: "Tocsin") -> governance.AutomationView:
     """Return everything that limits what Tocsin may do, as it stands now."""
     records = tocsin.records
     budgets = {
@@ -44,13 +44,13 @@ def view(tocsin: "Tocsin") -> shapes.AutomationView:
     protected = records.table(Limit).find({"kind": "protected"}, order="id", limit=1000)
     switch = records.table(Switch).get("kill")
     killed = tocsin.kill.on()
-    return shapes.AutomationView(
+    return governance.AutomationView(
         ceiling=Automation(tocsin.settings.automation),
         kill=killed,
         kill_reason=switch.reason if killed and switch is not None else "",
         verdict_mode=Mode(tocsin.host.verdict_mode),
         playbooks=tuple(
-            shapes.PlaybookView(
+            governance.PlaybookView(
                 name=playbook.name,
                 title=playbook.title,
                 on=playbook.on,
@@ -60,7 +60,7 @@ def view(tocsin: "Tocsin") -> shapes.AutomationView:
             for playbook in tocsin.playbooks()
         ),
         verbs=tuple(
-            shapes.VerbView(
+            governance.VerbView(
                 name=verb.name,
                 text=verb.text,
                 unit=verb.unit,
@@ -76,29 +76,29 @@ def view(tocsin: "Tocsin") -> shapes.AutomationView:
     )
 
 
-@router.put("/v1/automation/playbooks/{name}", **doc(shapes.AutomationView, shapes.AutomationWish))
+@router.put("/v1/automation/playbooks/{name}", **doc(governance.AutomationView, governance.AutomationWish))
 def playbook(request: Request, name: str, body: Body) -> Response:
     """Decide how far a playbook may go by itself; that it may is this person's decision and on record as such."""
-    wish = read(body, shapes.AutomationWish)
+    wish = read(body, governance.AutomationWish)
     tocsin = house(request)
     if all(known.name != name for known in tocsin.playbooks()):
         raise NotFound(f"there is no playbook {name}")
     return _limited(request, "automation", f"playbook:{name}", word=wish.automation.value)
 
 
-@router.put("/v1/automation/verbs/{name}", **doc(shapes.AutomationView, shapes.BudgetWish))
+@router.put("/v1/automation/verbs/{name}", **doc(governance.AutomationView, governance.BudgetWish))
 def verb(request: Request, name: str, body: Body) -> Response:
     """Set a verb's budget, in its business unit, across all desks."""
-    wish = read(body, shapes.BudgetWish)
+    wish = read(body, governance.BudgetWish)
     if name not in VERBS:
         raise NotFound(f"there is no verb {name}")
     return _limited(request, "budget", name, number=wish.number, per_s=wish.per_s)
 
 
-@router.put("/v1/automation/protected", **doc(shapes.AutomationView, shapes.ProtectWish))
+@router.put("/v1/automation/protected", **doc(governance.AutomationView, governance.ProtectWish))
 def protected(request: Request, body: Body) -> Response:
     """Protect a subject, or no longer: what is protected is never acted on without a person."""
-    wish = read(body, shapes.ProtectWish)
+    wish = read(body, governance.ProtectWish)
     if wish.on:
         return _limited(request, "protected", wish.subject)
     tocsin, who = house(request), person(request).name
@@ -109,10 +109,10 @@ def protected(request: Request, body: Body) -> Response:
     return reply(view(tocsin))
 
 
-@router.post("/v1/automation/kill", **doc(shapes.AutomationView, shapes.KillWish))
+@router.post("/v1/automation/kill", **doc(governance.AutomationView, governance.KillWish))
 def kill(request: Request, body: Body) -> Response:
     """Stop every action, or go on. Stopping works without journal and records; going on is an admin's decision."""
-    wish = read(body, shapes.KillWish)
+    wish = read(body, governance.KillWish)
     tocsin, who = house(request), person(request)
     if not wish.on and who.role is not Role.ADMIN:
         raise Refusal(403, "role", "to release the kill switch needs the role admin")
@@ -126,10 +126,10 @@ def kill(request: Request, body: Body) -> Response:
     return reply(view(tocsin))
 
 
-@router.put("/v1/automation/verdicts", **doc(shapes.AutomationView, shapes.VerdictModeWish))
+@router.put("/v1/automation/verdicts", **doc(governance.AutomationView, governance.VerdictModeWish))
 def verdicts(request: Request, body: Body) -> Response:
     """Serve computed verdicts (live) or only record them (shadow), from this place in the journal on."""
-    wish = read(body, shapes.VerdictModeWish)
+    wish = read(body, governance.VerdictModeWish)
     tocsin, who = house(request), person(request).name
     tocsin.configure("tocsin.mode", {"verdict_mode": wish.mode}, who).result(10.0)
     note(tocsin.records, tocsin.clock.now(), who, "verdicts.mode", wish.mode)

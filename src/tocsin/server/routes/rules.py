@@ -10,7 +10,7 @@ from tocsin.core.playbook import Playbook
 from tocsin.core.records import ListEntry, StoredPlaybook, StoredRule
 from tocsin.errors import Misconfigured, NotFound
 from tocsin.flow.cel import INCIDENT, RULE, CelError, compile_expression
-from tocsin.server import shapes
+from tocsin.server import governance, shapes
 from tocsin.server.audit import note
 from tocsin.server.pages import After, Limit, Search
 from tocsin.server.problems import Refusal
@@ -23,15 +23,15 @@ router = APIRouter(tags=["rules"])
 Body = Annotated[bytes, Depends(raw_body)]
 
 
-@router.get("/v1/rules", **doc(shapes.RulePage))
+@router.get("/v1/rules", **doc(governance.RulePage))
 def rules(request: Request) -> Response:
     """List the rules: the desks' own, and those that people have stored."""
-    return reply(shapes.RulePage(items=tuple(_rules(house(request)).values())))
+    return reply(governance.RulePage(items=tuple(_rules(house(request)).values())))
 
 
-def _rules(tocsin: "Tocsin") -> dict[str, shapes.RuleView]:
+def _rules(tocsin: "Tocsin") -> dict[str, governance.RuleView]:
     found = {
-        rule.id: shapes.RuleView(
+        rule.id: governance.RuleView(
             rule=msgspec.structs.replace(rule, desk=rule.desk or desk.name), stored=False, by="", changed=0, version=1
         )
         for desk in tocsin.desks
@@ -40,23 +40,23 @@ def _rules(tocsin: "Tocsin") -> dict[str, shapes.RuleView]:
     stored = tocsin.records.table(StoredRule).find({}, order="id", limit=10_000)
     for row in stored:
         rule = msgspec.convert({**row.body, "mode": row.mode}, Rule)
-        found[row.id] = shapes.RuleView(rule=rule, stored=True, by=row.by, changed=row.changed, version=row.version)
+        found[row.id] = governance.RuleView(rule=rule, stored=True, by=row.by, changed=row.changed, version=row.version)
     return found
 
 
-@router.post("/v1/rules/check", **doc(shapes.CheckView, shapes.CheckWish))
+@router.post("/v1/rules/check", **doc(governance.CheckView, governance.CheckWish))
 def check(request: Request, body: Body) -> Response:
     """Say whether an expression would be taken, and if not, where it is wrong."""
-    wish = read(body, shapes.CheckWish)
+    wish = read(body, governance.CheckWish)
     try:
         compile_expression(wish.when, RULE)
     except CelError as error:
-        wrong = shapes.CheckError(message=str(error), line=error.line, column=error.column)
-        return reply(shapes.CheckView(ok=False, error=wrong))
-    return reply(shapes.CheckView(ok=True, error=None))
+        wrong = governance.CheckError(message=str(error), line=error.line, column=error.column)
+        return reply(governance.CheckView(ok=False, error=wrong))
+    return reply(governance.CheckView(ok=True, error=None))
 
 
-@router.put("/v1/rules/{id}", **doc(shapes.RuleView, Rule))
+@router.put("/v1/rules/{id}", **doc(governance.RuleView, Rule))
 def rule(request: Request, id: str, body: Body) -> Response:
     """Store a rule and let it take effect; 422 points at the column where its expression is wrong."""
     wish = read(body, Rule)
@@ -74,25 +74,25 @@ def rule(request: Request, id: str, body: Body) -> Response:
         tocsin.records.table(StoredRule).put(row)
         note(tocsin.records, now, who, "rule.stored", id, mode=wish.mode.value)
     tocsin.apply_rules(who).result(10.0)
-    return reply(shapes.RuleView(rule=wish, stored=True, by=who, changed=now, version=version))
+    return reply(governance.RuleView(rule=wish, stored=True, by=who, changed=now, version=version))
 
 
-@router.get("/v1/playbooks/{name}", **doc(shapes.PlaybookDetail))
+@router.get("/v1/playbooks/{name}", **doc(governance.PlaybookDetail))
 def playbook(request: Request, name: str) -> Response:
     """Return a playbook as it runs."""
     return reply(_playbook(house(request), name))
 
 
-def _playbook(tocsin: "Tocsin", name: str) -> shapes.PlaybookDetail:
+def _playbook(tocsin: "Tocsin", name: str) -> governance.PlaybookDetail:
     for known in tocsin.playbooks():
         if known.name == name:
             row = tocsin.records.table(StoredPlaybook).get(name)
             by, changed = (row.by, row.changed) if row is not None else ("", 0)
-            return shapes.PlaybookDetail(playbook=known, stored=row is not None, by=by, changed=changed)
+            return governance.PlaybookDetail(playbook=known, stored=row is not None, by=by, changed=changed)
     raise NotFound(f"there is no playbook {name}")
 
 
-@router.put("/v1/playbooks/{name}", **doc(shapes.PlaybookDetail, Playbook))
+@router.put("/v1/playbooks/{name}", **doc(governance.PlaybookDetail, Playbook))
 def put_playbook(request: Request, name: str, body: Body) -> Response:
     """Store a playbook; how far it may go by itself is decided elsewhere and starts in suggest."""
     wish = read(body, Playbook)
@@ -113,7 +113,7 @@ def put_playbook(request: Request, name: str, body: Body) -> Response:
     return reply(_playbook(tocsin, name))
 
 
-@router.get("/v1/lists", **doc(shapes.ListPage))
+@router.get("/v1/lists", **doc(governance.ListPage))
 def lists(
     request: Request,
     name: Annotated[str, Query(description="one list; empty for all")] = "",
@@ -124,13 +124,13 @@ def lists(
     """List the values of named lists, last changed first."""
     where: dict[str, Any] = {"name": name} if name else {}
     found = house(request).records.table(ListEntry).find(where, order="-changed", limit=limit, after=after, search=q)
-    return reply(shapes.ListPage(items=tuple(found), next=found.next))
+    return reply(governance.ListPage(items=tuple(found), next=found.next))
 
 
-@router.put("/v1/lists/{name}", **doc(ListEntry, shapes.ListWish))
+@router.put("/v1/lists/{name}", **doc(ListEntry, governance.ListWish))
 def put_entry(request: Request, name: str, body: Body) -> Response:
     """Put a value on a named list; rules that read it see it from this place in the journal on."""
-    wish = read(body, shapes.ListWish)
+    wish = read(body, governance.ListWish)
     tocsin, who = house(request), person(request).name
     now = tocsin.clock.now()
     entry = ListEntry(

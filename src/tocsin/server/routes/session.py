@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from fastapi import APIRouter, Depends, Request, Response
 
 from tocsin.core.records import Session, User
-from tocsin.server import shapes
+from tocsin.server import governance, shapes
 from tocsin.server.access import COOKIE
 from tocsin.server.problems import Refusal
 from tocsin.server.replies import doc, house, raw_body, read, reply
@@ -22,10 +22,10 @@ AT_ONCE = 2
 MOST_WAITING = 20
 
 
-@router.post("/v1/session", **doc(shapes.SessionView, shapes.SignIn))
+@router.post("/v1/session", **doc(governance.SessionView, governance.SignIn))
 async def sign_in(request: Request, body: Body) -> Response:
     """Sign in: sets the cookie. 401 for any wrong pair, 429 after too many."""
-    wish = read(body, shapes.SignIn)
+    wish = read(body, governance.SignIn)
     state = request.app.state
     if state.signing_in >= MOST_WAITING:
         raise Refusal(429, "throttled", "too many sign-ins at once; try again", headers={"retry-after": "5"})
@@ -48,7 +48,7 @@ async def sign_in(request: Request, body: Body) -> Response:
     return answer
 
 
-@router.get("/v1/session", **doc(shapes.SessionView))
+@router.get("/v1/session", **doc(governance.SessionView))
 def who(request: Request) -> Response:
     """Return who is signed in; 401 where nobody is."""
     _people_only(request)
@@ -65,11 +65,11 @@ def sign_out(request: Request) -> Response:
     return answer
 
 
-@router.post("/v1/session/password", **doc(shapes.SessionView, shapes.NewPassword))
+@router.post("/v1/session/password", **doc(governance.SessionView, governance.NewPassword))
 def password(request: Request, body: Body) -> Response:
     """Change one's own password; all other sessions of the person end."""
     _people_only(request)
-    wish = read(body, shapes.NewPassword)
+    wish = read(body, governance.NewPassword)
     session: Session = request.state.session
     user = _accounts(request).change_password(request.state.user, wish.old, wish.new, keep=session.id)
     return reply(_view(request, session, user))
@@ -80,8 +80,8 @@ def _people_only(request: Request) -> None:
         raise Refusal(401, "signed-out", "sign in first")
 
 
-def _view(request: Request, session: Session, user: User) -> shapes.SessionView:
-    return shapes.SessionView(
+def _view(request: Request, session: Session, user: User) -> governance.SessionView:
+    return governance.SessionView(
         user=user.id,
         role=user.role,
         must_change=user.must_change,
