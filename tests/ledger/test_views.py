@@ -62,8 +62,8 @@ def test_the_overview_counts_events_money_and_verdicts() -> None:
             event("order.placed", START + 60 * SECOND, amount=500, currency="CNY"),
             event("order.placed", START + 61 * SECOND, amount=700),
             event("order.placed", START + 61 * SECOND, amount=900, currency="USD"),
-            event("tocsin.signal", START + 61 * SECOND),
             event("never.heard.of", START + 62 * SECOND),
+            event("tocsin.signal", START + 65 * SECOND),
         ],
         Step(),
         [

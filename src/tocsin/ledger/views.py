@@ -92,11 +92,10 @@ class Views:
                 self._passed(second, within)
                 second, within = now, 0
             within += 1
+            self._tau = event.tau
             if kind in ("order.paid", "order.placed"):
                 self._earn(kind, event, now)
         self._passed(second, within)
-        if events:
-            self._tau = events[-1].tau
 
     def _passed(self, second: int, events: int) -> None:
         if events:
@@ -125,7 +124,7 @@ class Views:
 
         ``money_per_minute`` in minor units of ``currency``: what was paid in the last 60 s (what was ordered, where
         the shop reports no payments); ``money`` the same by currency; ``verdicts`` those served in the last hour;
-        ``last_event`` the tau of the last event, 0 before the first.
+        ``last_event`` the tau of the last event from outside, 0 before the first.
         """
         second, minute = now // SECOND, now // MINUTE
         with self._guard:
