@@ -14,8 +14,8 @@ from tocsin.core.signal import Text
 from tocsin.errors import Misconfigured
 
 INCIDENT = Incident(
-    id="i1", shop="s", kind="request-flood", title=Text("Flood", "洪泛"), subject="ip:203.0.113.1", severity=Severity.P2,
-    phase=Phase.OPEN, onset=0, opened=0, updated=0, kinds=("scan", "request-flood"),
+    id="i1", shop="s", kind="request-flood", title=Text("Flood", "洪泛"), subject="ip:203.0.113.1",
+    severity=Severity.P2, phase=Phase.OPEN, onset=0, opened=0, updated=0, kinds=("scan", "request-flood"),
     entities={"ip": ("203.0.113.1", "203.0.113.2", "203.0.113.3")}, evidence={"rate": 12, "deep": {"path": "/a"}},
 )  # fmt: skip
 
@@ -58,12 +58,12 @@ def test_places_are_filled_from_the_incident_and_keep_their_type_when_alone() ->
             "target": "${incident.subject}",
             "args": {
                 "rate": "${incident.evidence.rate}",
-                "note": "${incident.id}: ${target} of ${incident.entities.ip}",
+                "note": "${target} of ${incident.entities.ip}",
             },
             "expect": {"series": "requests/${target}", "direction": "down", "within_s": 60},
         }
     )
-    assert action.args == {"rate": 12, "note": "i1: 203.0.113.1 of 203.0.113.1, 203.0.113.2, 203.0.113.3"}
+    assert action.args == {"rate": 12, "note": "203.0.113.1 of 203.0.113.1, 203.0.113.2, 203.0.113.3"}
     assert action.expect is not None and action.expect.series == "requests/203.0.113.1"
     (told,) = planned(
         {"verb": "notify", "args": {"path": "${incident.evidence.deep.path}", "title": "${incident.title}"}}
