@@ -30,7 +30,7 @@ export function ActionRow({ action, ruling, incident }: { action: Action; ruling
           {ruling?.reasons.length ? " · " : ""}
           {t("action.by_playbook", { playbook: action.playbook })}
         </span>
-        {action.error ? <span className="action-error">{action.error}</span> : null}
+        {state === "failed" && action.error ? <span className="action-error">{action.error}</span> : null}
       </div>
       <div className="action-state">
         <WordMark list="state" value={standing ? "standing" : state} />

@@ -70,8 +70,17 @@ function connect(queries: QueryClient): () => void {
       failures += 1;
     };
   };
+  // The network is back: the next try need not wait for its turn.
+  const again = () => {
+    if (live.state !== "reconnecting") return;
+    window.clearTimeout(retry);
+    source?.close();
+    open();
+  };
   open();
+  window.addEventListener("online", again);
   return () => {
+    window.removeEventListener("online", again);
     source?.close();
     window.clearTimeout(retry);
     window.clearTimeout(flush);

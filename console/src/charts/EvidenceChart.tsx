@@ -45,6 +45,7 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
       },
       xAxis: {
         type: "time",
+        minInterval: 60_000,
         axisLine: { lineStyle: { color: palette.line } },
         axisTick: { show: false },
         axisLabel: { color: palette.ink2, fontSize: 11, hideOverlap: true, formatter: (at: number) => clock(at * 1000, now, false) },

@@ -32,6 +32,7 @@ export default function RateChart({ series, title, currency }: { series: SeriesV
       },
       xAxis: {
         type: "time",
+        minInterval: 60_000,
         axisLine: { lineStyle: { color: palette.line } },
         axisTick: { show: false },
         splitNumber: 3,

@@ -54,7 +54,6 @@ function Figures({ overview }: { overview: Data }) {
         <h2>{t("overview.events")}</h2>
         <p className="big num" data-figure="events_per_s">
           {figure(events, language)}
-          <small>{t("overview.per_second")}</small>
         </p>
         {overview.refusing ? (
           <p className="form-error">
@@ -63,7 +62,7 @@ function Figures({ overview }: { overview: Data }) {
           </p>
         ) : (
           <p className="quiet">
-            {t("overview.lag", { lag: figure(overview.lag_s, language), queue: count(overview.queue, language) })}
+            {t("overview.lag", { lag: figure(Math.round(overview.lag_s * 10) / 10, language), queue: count(overview.queue, language) })}
           </p>
         )}
       </div>
@@ -71,7 +70,6 @@ function Figures({ overview }: { overview: Data }) {
         <h2>{t("overview.money")}</h2>
         <p className="big num" data-figure="money_per_minute" title={money(overview.money_per_minute, overview.currency, language, true)}>
           {money(overview.money_per_minute, overview.currency, language)}
-          <small>{t("overview.per_minute")}</small>
         </p>
         <Sparkline points={line("money_per_minute")} />
       </div>
@@ -99,7 +97,6 @@ function Figures({ overview }: { overview: Data }) {
         <h2>{t("overview.verdicts")}</h2>
         <p className="big num" data-figure="verdicts">
           {count(total, language)}
-          <small>{t("overview.last_hour")}</small>
         </p>
         <p className="split">
           {DECISIONS.map((decision) => {

@@ -35,8 +35,6 @@ export function ConfirmProvider({ children }: { children: ReactNode }) {
         footer={null}
         width={480}
         destroyOnHidden
-        transitionName=""
-        maskTransitionName=""
         afterClose={() => setQuestion(null)}
       >
         {question ? <Body question={question} close={() => setOpen(false)} /> : null}

@@ -24,7 +24,7 @@ const KEYS: { keys: string[]; does: Key }[] = [
 export function Help({ open, close }: { open: boolean; close: () => void }) {
   const { t } = useI18n();
   return (
-    <Modal open={open} onCancel={close} footer={null} title={t("help.title")} width={460} transitionName="" maskTransitionName="">
+    <Modal open={open} onCancel={close} footer={null} title={t("help.title")} width={460}>
       <dl className="keys">
         {KEYS.map(({ keys, does }) => (
           <div key={does}>
