@@ -16,7 +16,8 @@ from tocsin.core.vocabulary import VOCABULARY, sealed_under
 from tocsin.errors import BadEvent
 from tocsin.ledger.memory import MemoryRecords
 from tocsin.ledger.vault import KeyVault
-from tocsin.sources.door import PSEUDONYM_MARK, SEALED_MARK, Door, redact
+from tocsin.sources.door import Door, redact
+from tocsin.sources.letters import PSEUDONYM_MARK, SEALED_MARK
 
 if TYPE_CHECKING:
     from pathlib import Path
