@@ -128,34 +128,16 @@ def _supervised(
     time = None if plate.at is None else plate.at[labelled]
     comparison = tabular.compare(part, truth, places, time=time, seed=seed)
     kind, ground = comparison.chosen()
-    held_rows = np.concatenate([fold.rows for fold in comparison.folds])
-    held_raw = np.concatenate([fold.raw[kind] for fold in comparison.folds])
-    curve, _ = calibration.choose(held_raw, truth[held_rows])
-    fitted, _ = tabular.fit_all(part, truth, places, time is not None, seed, (kind,))
-    model = fitted[kind]
     rest = np.flatnonzero(~known)
-    if len(rest):
-        rows = rest
-        open_features = [feature.rows(rest) for feature in features]
-        raw = model.raw(open_features, at[rest])
-        parts, base = model.contributions(open_features, at[rest])
-    else:
-        rows, raw, parts, base = _held_out(comparison, kind, part, places, labelled)
-    p = curve(raw)
-    amounts = _amounts(plate)[rows]
-    answers = costs.cheapest(p, amounts)
-    average = costs.cheapest(np.full(len(rows), float(truth.mean())), amounts)
-    decisions = [ANSWERS[answer] for answer in answers]
-    scored = Scored(
-        rows=rows,
-        score=p,
-        decisions=decisions,
-        columns=[f.name for f in features],
-        parts=parts,
-        base=base,
-        raw=raw,
-        risky=answers > average,
+    held = np.concatenate([fold.rows for fold in comparison.folds])
+    held_raw = np.concatenate([fold.raw[kind] for fold in comparison.folds])
+    in_order = np.argsort(places[held], kind="stable")
+    curve, _ = calibration.choose(held_raw[in_order], truth[held][in_order])
+    fitted, _ = tabular.fit_all(part, truth, places, time is not None, seed, (kind,))
+    judges = (
+        [(rest, fitted[kind])] if len(rest) else [(labelled[fold.rows], fold.models[kind]) for fold in comparison.folds]
     )
+    scored, average = _judged(plate, features, at, judges, curve, costs, float(truth.mean()))
     chosen = {
         "model": kind,
         "why": _why(comparison, kind, ground),
@@ -163,30 +145,66 @@ def _supervised(
         "calibration": curve.kind,
         "supervised": True,
         "scored": "rows without a label" if len(rest) else "all rows, each by a model that had not seen it",
-        "notes": [*_fold_notes(plate, comparison.scheme), *_cost_notes(average)],
+        "notes": [*_fold_notes(plate, comparison.scheme, len(labelled) - len(held)), *_cost_notes(average)],
         "costs": msgspec.to_builtins(costs) | {"amount_column": plate.amount or None},
     }
-    return _models(comparison), chosen, model.encoder, scored
+    return _models(comparison), chosen, fitted[kind].encoder, scored
 
 
-def _held_out(
-    comparison: tabular.Comparison, kind: str, part: Sequence[Feature], places: np.ndarray, labelled: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return (rows of the table, raw, parts, base) of all held-out rows, each from its own fold's model."""
-    rows, raw, parts, base = [], [], [], []
-    for fold in comparison.folds:
-        tested = [feature.rows(fold.rows) for feature in part]
-        one, rest = fold.models[kind].contributions(tested, places[fold.rows])
-        rows.append(labelled[fold.rows])
-        raw.append(fold.raw[kind])
-        parts.append(one)
-        base.append(rest)
-    order = np.argsort(np.concatenate(rows), kind="stable")
-    return (
-        np.concatenate(rows)[order],
-        np.concatenate(raw)[order],
-        np.concatenate(parts)[order],
-        np.concatenate(base)[order],
+def _judged(
+    plate: Plate,
+    features: Sequence[Feature],
+    at: np.ndarray,
+    judges: Sequence[tuple[np.ndarray, tabular.Model]],
+    curve: calibration.Calibration,
+    costs: Costs,
+    rate: float,
+) -> tuple[Scored, np.ndarray]:
+    """Return (the scored rows, the answer to an average row of each one's amount); only rows at risk are explained."""
+    scored: list[Scored] = []
+    averages = []
+    for rows, model in judges:
+        tested = [feature.rows(rows) for feature in features]
+        raw = model.raw(tested, at[rows])
+        p = curve(raw)
+        amounts = _amounts(plate)[rows]
+        answers = costs.cheapest(p, amounts)
+        average = costs.cheapest(np.full(len(rows), rate), amounts)
+        risky = answers > average
+        parts, base = np.zeros((len(rows), len(features))), np.zeros(len(rows))
+        if risky.any():
+            some = [feature.rows(risky) for feature in tested]
+            parts[risky], base[risky] = model.contributions(some, at[rows][risky])
+        averages.append(average)
+        scored.append(
+            Scored(
+                rows=rows,
+                score=p,
+                decisions=[ANSWERS[answer] for answer in answers],
+                columns=[feature.name for feature in features],
+                parts=parts,
+                base=base,
+                raw=raw,
+                risky=risky,
+            )
+        )
+    return _joined(scored), np.concatenate(averages)
+
+
+def _joined(scored: Sequence[Scored]) -> Scored:
+    """Return the rows of several judges as one, in the order of the table."""
+    rows = np.concatenate([one.rows for one in scored])
+    order = np.argsort(rows, kind="stable")
+    decisions = [decision for one in scored for decision in one.decisions]
+    return Scored(
+        rows=rows[order],
+        score=np.concatenate([one.score for one in scored])[order],
+        decisions=[decisions[place] for place in order],
+        columns=scored[0].columns,
+        parts=np.concatenate([one.parts for one in scored])[order],
+        base=np.concatenate([one.base for one in scored])[order],
+        raw=np.concatenate([one.raw for one in scored])[order],
+        risky=np.concatenate([one.risky for one in scored])[order],
     )
 
 
@@ -282,7 +300,8 @@ def _why(comparison: tabular.Comparison, kind: str, ground: str) -> dict[str, st
     return built
 
 
-def _fold_notes(plate: Plate, scheme: str) -> list[dict[str, str]]:
+def _fold_notes(plate: Plate, scheme: str, never: int) -> list[dict[str, str]]:
+    """Say how the folds were cut, and how many labelled rows no fold tested."""
     if plate.at is None:
         text = Text(
             "no time column: stratified folds and no window features",
@@ -297,7 +316,15 @@ def _fold_notes(plate: Plate, scheme: str) -> list[dict[str, str]]:
         text = Text(
             "folds follow time: each is scored by models of earlier rows", "按时间划分：每折由更早的行训练的模型评分"
         )
-    return [msgspec.to_builtins(text)]
+    notes = [text]
+    if never:
+        notes.append(
+            Text(
+                f"{never} labelled rows were learned from only: no earlier rows were left to judge them by",
+                f"{never} 个有标签的行仅用于训练：没有更早的行可用于评判它们",
+            )
+        )
+    return [msgspec.to_builtins(note) for note in notes]
 
 
 def _cost_notes(average: np.ndarray) -> list[dict[str, str]]:
