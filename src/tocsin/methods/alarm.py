@@ -72,6 +72,7 @@ def watch_counts(
     direction: str = "up",
     factor: float = 1.0,
     tolerance: float = 1.5,
+    least: float = 0.0,
     longest: int = 48,
     warm: int = 60,
 ) -> Alarm | None:
@@ -89,6 +90,8 @@ def watch_counts(
         The campaign's expected uplift now; it raises the expectation upwards and never alarms downwards.
     tolerance
         How much change is ordinary: upwards the expectation is multiplied by it, downwards divided.
+    least
+        Upwards, a mean per bucket below it is never worth an alarm.
     longest, warm
         Longest window, and how many reference buckets (before the windows) are needed at least.
     """
@@ -102,16 +105,18 @@ def watch_counts(
     sizes = np.asarray(lengths, np.float64)
     if direction == "up":
         expected = np.maximum(rate * tolerance * max(factor, 1.0), 1e-9) * sizes
-        tails = np.where(sums > expected, betainc(np.maximum(sums, 1.0), shape, expected / (expected + shape)), 1.0)
+        off = (sums > expected) & (sums >= least * sizes)
+        tails = np.where(off, betainc(np.maximum(sums, 1.0), shape, expected / (expected + shape)), 1.0)
     else:
         expected = np.maximum(rate / tolerance * min(factor, 1.0), 1e-9) * sizes
-        tails = np.where(sums < expected, betainc(shape, sums + 1.0, shape / (expected + shape)), 1.0)
+        off = sums < expected
+        tails = np.where(off, betainc(shape, sums + 1.0, shape / (expected + shape)), 1.0)
     tests = max(1.0, min(buckets_per_day, rate * buckets_per_day) * len(lengths))
     best = int(np.argmin(tails))
     if tails[best] >= per_day / tests:
         return None
     gain = sums * np.log(np.maximum(sums, 0.5) / expected) - (sums - expected)
-    onset = lengths[int(np.argmax(gain))]
+    onset = lengths[int(np.argmax(np.where(off, gain, -np.inf)))]
     return Alarm(float(tails[best]), per_day / tests, onset, lengths[best], float(sums[best] / sizes[best]), rate)
 
 
@@ -265,8 +270,9 @@ def _ratio_baseline(hits: np.ndarray, trials: np.ndarray) -> tuple[float, float]
     a = _PRIOR_TRIALS * _PRIOR_RATIO + float(block_hits[half].sum())
     b = _PRIOR_TRIALS * (1 - _PRIOR_RATIO) + float((block_trials[half] - block_hits[half]).sum())
     for block in order[half.size :].tolist():
-        hit, trial = float(block_hits[block]), float(block_trials[block])
-        if hit > 0 and hit > trial * a / (a + b) and beta_binomial_tail(int(hit), int(trial), a, b) < _CLEAN:
+        hit, trial, share = float(block_hits[block]), float(block_trials[block]), a / (a + b)
+        far = hit - trial * share > _SCREEN * math.sqrt(trial * share * (1.0 - share) * (1.0 + trial / (a + b)))
+        if far and beta_binomial_tail(int(hit), int(trial), a, b) < _CLEAN:
             continue
         a, b = a + hit, b + trial - hit
     return a, b

@@ -48,6 +48,10 @@ ALARMS_PER_DAY = 0.05
 """False-alarm budget of each series of a shop."""
 FLOOD_TOLERANCE = 2.0
 """Traffic within twice its expectation is never called a flood."""
+FLOOD_LEAST = 10.0
+"""Requests in a bucket of 10 seconds below which no shop is flooded."""
+FLOOD_WARM = 180
+"""Buckets of reference that a shop's traffic needs: half an hour."""
 AFTERGLOW = 10 * MINUTE
 """Visitors who came with a promotion's peak stay about so long after it."""
 LEAST_FAILED, FEWEST_FAILED = 0.4, 15
@@ -105,6 +109,8 @@ class AttackDesk:
                     per_day=ALARMS_PER_DAY,
                     factor=_expected_factor(bucket),
                     tolerance=FLOOD_TOLERANCE,
+                    least=FLOOD_LEAST,
+                    warm=FLOOD_WARM,
                 )
                 if alarm:
                     found.append(_shop_signal("request-flood", bucket, alarm, alarm.level - alarm.baseline))
