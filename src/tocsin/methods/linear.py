@@ -37,7 +37,12 @@ class Linear(msgspec.Struct, frozen=True, kw_only=True):
 
     def raw(self, x: np.ndarray) -> np.ndarray:
         """Return the raw scores [n] of rows [n, k], NaN where a value is missing."""
-        return np.asarray(self.contributions(x).sum(axis=1))
+        parts = self.contributions(x)
+        # Column by column: a sum along the row would round by the batch's shape, and a row's score be not its own.
+        total = parts[:, -1].copy()
+        for column in parts[:, :-1].T:
+            total += column
+        return total
 
     def contributions(self, x: np.ndarray) -> np.ndarray:
         """Return [n, k + 1]: what each feature brings, then the base; a row sums to its raw score."""

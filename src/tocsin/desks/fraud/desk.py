@@ -107,7 +107,7 @@ class FraudDesk:
         """Return the reasons of each row of a model input [n, len(NAMES)], from exact additive attributions."""
         if self.model is None or not len(x):
             return [() for _ in x]
-        groups, own = self.model.groups(), self.model.columns(x)
+        groups, own = self.model.groups, self.model.columns(x)
         told = []
         for parts, values in zip(self.model.contributions(x)[:, :-1], own, strict=True):
             reasons = []

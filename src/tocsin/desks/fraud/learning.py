@@ -44,6 +44,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     bags: int = 3
     most_rows: int = 300_000
     """More rows than this are thinned: all frauds stay, legitimate ones are drawn and weighted up."""
+    compared_rows: int = 60_000
+    """The families are compared on at most so many rows, thinned in the same way."""
     settings: dict[str, float | int | str | bool] = {}
     families: tuple[str, ...] = FAMILIES
 
@@ -69,17 +71,18 @@ Fitted = linear.Linear | trees.Trees
 def learn(labelled: Labelled, plan: Plan | None = None, *, version: int = 1) -> Candidate | None:
     """Return a candidate with its card, or None with fewer than 20 frauds or legitimate rows."""
     plan = plan or Plan()
-    rows = prepare(labelled, plan)
+    rows = prepare(labelled, plan, plan.most_rows)
     if min(int(rows.y.sum()), int((~rows.y).sum())) < FEWEST:
         return None
     gap = int(min(MATURITY_S * 1_000_000, (rows.time[-1] - rows.time[0]) // (3 * (plan.folds + 1))))
+    compared = rows if len(rows.y) <= plan.compared_rows else prepare(labelled, plan, plan.compared_rows)
     tested: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for family in plan.families:
-        tested[family] = _forward(family, rows, plan, gap)
+        tested[family] = _forward(family, compared, plan, gap)
     calibrations: dict[str, Calibration] = {}
     figures: dict[str, dict[str, Any]] = {}
     for family, (at, raw) in tested.items():
-        calibrations[family], figures[family] = _judged(rows.take(at), raw, plan.costs)
+        calibrations[family], figures[family] = _judged(compared.take(at), raw, plan.costs)
     chosen = min(figures, key=lambda family: figures[family]["cost_per_10k"])
     model = _fit(chosen, rows, plan, final=True)
     card = {
@@ -88,7 +91,7 @@ def learn(labelled: Labelled, plan: Plan | None = None, *, version: int = 1) -> 
         "chosen": chosen,
         "why": "lowest expected cost per 10,000 orders on held-out rows later than its training rows",
         "families": figures,
-        "baselines": _baselines(rows.take(next(iter(tested.values()))[0]), plan.costs),
+        "baselines": _baselines(compared.take(next(iter(tested.values()))[0]), plan.costs),
         "rows": len(labelled.y),
         "rows_used": len(rows.y),
         "frauds": int(labelled.y.sum()),
@@ -110,13 +113,13 @@ def learn(labelled: Labelled, plan: Plan | None = None, *, version: int = 1) -> 
     return Candidate(desk="fraud", artefact=held.pack(), card=card)
 
 
-def prepare(labelled: Labelled, plan: Plan) -> Rows:
-    """Return the rows in the order of time, thinned to ``most_rows``, with the features that say anything at all."""
+def prepare(labelled: Labelled, plan: Plan, most: int) -> Rows:
+    """Return the rows in the order of time, thinned to ``most``, with the features that say anything at all."""
     order = np.argsort(labelled.time, kind="stable")
     weight = np.ones(len(order))
-    if len(order) > plan.most_rows:
+    if len(order) > most:
         y = np.asarray(labelled.y, bool)[order]
-        share = max(plan.most_rows - int(y.sum()), 1) / max(int((~y).sum()), 1)
+        share = max(most - int(y.sum()), 1) / max(int((~y).sum()), 1)
         kept = y | (np.random.default_rng(plan.seed).random(len(y)) < share)
         weight = np.where(y, 1.0, 1.0 / share)[kept]
         order = order[kept]

@@ -6,6 +6,7 @@ Layout: the line ``tocsin.fraud.1``, the SHA-256 of what follows as hex and a li
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from tocsin.methods.trees import Trees
 MAGIC = b"tocsin.fraud.1\n"
 
 
-class FraudModel(msgspec.Struct, frozen=True, kw_only=True):
+class FraudModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A learned model: which features it reads, linear or trees, calibration, costs and its card."""
 
     features: tuple[str, ...]
@@ -51,7 +52,12 @@ class FraudModel(msgspec.Struct, frozen=True, kw_only=True):
 
     def columns(self, x: np.ndarray) -> np.ndarray:
         """Return the model's own columns of a full input [n, len(NAMES)]."""
-        return x[:, [NAMES.index(name) for name in self.features]]
+        return x[:, self.places]
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """The columns of ``features`` among ``NAMES``."""
+        return np.array([NAMES.index(name) for name in self.features])
 
     def raw(self, x: np.ndarray) -> np.ndarray:
         """Return raw scores [n] of a full input."""
@@ -63,8 +69,9 @@ class FraudModel(msgspec.Struct, frozen=True, kw_only=True):
         own = self.columns(x)
         return self.linear.contributions(own) if self.linear is not None else self.core_trees.contributions(own)
 
+    @cached_property
     def groups(self) -> np.ndarray:
-        """Return for each feature the number of its reason among ``features.CODES``."""
+        """For each feature the number of its reason among ``features.CODES``."""
         return np.array([CODES.index(code_of(name)) for name in self.features])
 
     def pack(self) -> bytes:
