@@ -298,6 +298,18 @@ def test_a_list_is_read_by_rules(site: Site) -> None:
     assert admin.send("DELETE", "/v1/lists/blocked?value=203.0.113.9").status_code == 404
 
 
+def test_people_are_listed_and_protected_by_pseudonym(site: Site) -> None:
+    """Who knows an account by the shop's own key may name it so; what is kept is what events hold."""
+    admin = site.browser(Role.ADMIN)
+    kept = site.tocsin.vault.pseudonym("shop", "account", "alice")
+    entry = admin.send("PUT", "/v1/lists/vip", {"value": "alice", "entity": "account"}).json()
+    assert entry["value"] == kept
+    wish = {"subject": "account:alice", "clear": True}
+    seen = admin.send("PUT", "/v1/automation/protected", {**wish, "on": True}).json()
+    assert seen["protected"] == [f"account:{kept}"]
+    assert admin.send("PUT", "/v1/automation/protected", {**wish, "on": False}).json()["protected"] == []
+
+
 def test_a_playbook_is_checked_and_stored(site: Site) -> None:
     """Unknown verbs and broken conditions are refused; what is stored is what runs."""
     admin = site.browser(Role.ADMIN)

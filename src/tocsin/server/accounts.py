@@ -38,7 +38,7 @@ class Accounts:
         self._session_hours = session_hours
         self._lock = threading.Lock()
         self._strangers: OrderedDict[str, tuple[int, int]] = OrderedDict()
-        self._keys: OrderedDict[str, tuple[int, ApiKey | None]] = OrderedDict()
+        self._keys: OrderedDict[str, tuple[int, ApiKey]] = OrderedDict()
 
     # People ---------------------------------------------------------------------------------------------------------
 
@@ -165,8 +165,6 @@ class Accounts:
         with self._records.transaction():
             self._records.table(ApiKey).put(key)
             note(self._records, self._now(), who, "key.made", name, scopes=list(scopes), shop=shop)
-        # It may have been tried before it was there.
-        self._keys.pop(key.id, None)
         return token, key
 
     def revoke(self, id: str, *, who: str) -> ApiKey:
@@ -189,8 +187,8 @@ class Accounts:
         if known is not None and now - known[0] < KNOWN_KEYS_S * SECOND:
             return known[1]
         key = self._records.table(ApiKey).get(id)
-        if key is not None and key.revoked:
-            key = None
+        if key is None or key.revoked:
+            return None
         self._keys[id] = (now, key)
         while len(self._keys) > 1000:
             self._keys.popitem(last=False)

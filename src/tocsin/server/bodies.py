@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/js
 JSON = "application/json"
 GZIP_WINDOW = 31  # zlib's number for "gzip header, largest window"
 CHUNK = 262_144
+BODY_S = 30
+"""How long a body may take: a caller who sends a byte a second must not hold a connection for ever."""
 
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY = msgspec.json.Decoder()
@@ -39,6 +42,15 @@ async def whole(receive: Receive, *, length: str, encoding: str, most: int) -> b
         raise Refusal(415, "encoding", "content encodings are gzip and identity")
     if length.isdigit() and int(length) > most:
         raise _too_large(most)
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read(receive, encoding, most)
+    except TimeoutError as error:
+        detail = f"the body took longer than {BODY_S} seconds"
+        raise Refusal(408, "slow", detail, headers={"connection": "close"}) from error
+
+
+async def _read(receive: Receive, encoding: str, most: int) -> bytes:
     unpack = zlib.decompressobj(GZIP_WINDOW) if encoding in ("gzip", "x-gzip") else None
     parts: list[bytes] = []
     size = packed = 0

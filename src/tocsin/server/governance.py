@@ -181,6 +181,8 @@ class ProtectWish(Wish, frozen=True):
 
     subject: Annotated[str, Meta(pattern="^[a-z]+:.+$", max_length=1100)]
     on: bool
+    clear: bool = False
+    """Whether the key is as the shop knows it; people and their things are then kept by pseudonym."""
 
 
 # Rules, playbooks, lists -------------------------------------------------------------------------------------------
@@ -237,6 +239,8 @@ class ListWish(Wish, frozen=True):
     """A value of a named list that rules read; ``expires`` 0 is for ever."""
 
     value: Annotated[str, Meta(min_length=1, max_length=1024)]
+    entity: str = ""
+    """``account``, ``card``, ...: the value is its key as the shop knows it, kept as events hold it."""
     expires: int = 0
     note: Annotated[str, Meta(max_length=500)] = ""
 

@@ -116,7 +116,8 @@ class Intake:
         accepted = duplicates = 0
         if admitted.events:
             try:
-                receipts = await asyncio.wrap_future(self._submit(admitted.events))
+                # Shielded: a caller who is cut off must not take the future from under the host.
+                receipts = await asyncio.shield(asyncio.wrap_future(self._submit(admitted.events)))
             except Retryable as error:
                 return _problem(problem_of(error))
             duplicates = sum(receipt.duplicate for receipt in receipts)
@@ -200,9 +201,8 @@ class Intake:
         left = self._deadline_s - (time.perf_counter() - began)
         done, _ = await asyncio.wait({waiting}, timeout=max(0.001, left))
         if not done and job.give_up():
-            waiting.cancel()
             return build(event, None, mode=host.verdict_mode, fallback=host.fallback, late=True), False
-        return await waiting, job.replayed
+        return await asyncio.shield(waiting), job.replayed
 
 
 _Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]

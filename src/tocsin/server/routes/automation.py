@@ -1,16 +1,18 @@
 """Automation: what Tocsin may do by itself, how much of it, and the kill switch."""
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from tocsin.core.action import VERBS, Action
-from tocsin.core.events import SECOND
+from tocsin.core.events import SECOND, split_subject, subject_of
 from tocsin.core.guard import Budget, spent_within
 from tocsin.core.playbook import Automation
 from tocsin.core.records import Limit, Role, Switch
 from tocsin.core.signal import Mode
+from tocsin.core.vocabulary import PERSONAL
 from tocsin.errors import NotFound
 from tocsin.server import governance
 from tocsin.server.audit import note
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["automation"])
 Body = Annotated[bytes, Depends(raw_body)]
+
+TAKEN_S = 5.0
+"""How long the answer waits for a change that is on disk to be taken up by the host."""
 
 
 @router.get("/v1/automation", **doc(governance.AutomationView))
@@ -99,13 +104,15 @@ def verb(request: Request, name: str, body: Body) -> Response:
 def protected(request: Request, body: Body) -> Response:
     """Protect a subject, or no longer: what is protected is never acted on without a person."""
     wish = read(body, governance.ProtectWish)
-    if wish.on:
-        return _limited(request, "protected", wish.subject)
     tocsin, who = house(request), person(request).name
+    entity, key = split_subject(wish.subject)
+    subject = subject_of(entity, kept_key(tocsin, entity, key)) if wish.clear else wish.subject
+    if wish.on:
+        return _limited(request, "protected", subject)
     with tocsin.records.transaction():
-        tocsin.records.table(Limit).drop(f"protected/{wish.subject}")
-        note(tocsin.records, tocsin.clock.now(), who, "limit.removed", wish.subject)
-    tocsin.configure("tocsin.mode", {"limit": f"protected/{wish.subject}", "op": "remove"}, who)
+        tocsin.records.table(Limit).drop(f"protected/{subject}")
+        note(tocsin.records, tocsin.clock.now(), who, "limit.removed", subject)
+    tocsin.configure("tocsin.mode", {"limit": f"protected/{subject}", "op": "remove"}, who)
     return reply(view(tocsin))
 
 
@@ -133,9 +140,18 @@ def verdicts(request: Request, body: Body) -> Response:
     tocsin, who = house(request), person(request).name
     tocsin.configure("tocsin.mode", {"verdict_mode": wish.mode}, who).result(10.0)
     note(tocsin.records, tocsin.clock.now(), who, "verdicts.mode", wish.mode)
-    tocsin.host.settle().result(10.0)
+    until = time.monotonic() + TAKEN_S
+    while tocsin.host.verdict_mode != wish.mode and time.monotonic() < until:
+        time.sleep(0.01)
     tocsin.live.publish("overview", "verdict_mode")
     return reply(view(tocsin))
+
+
+def kept_key(tocsin: "Tocsin", entity: str, key: str) -> str:
+    """Return a clear key as events hold it: people and their things by pseudonym."""
+    if entity not in {one.value for one in PERSONAL}:
+        return key
+    return tocsin.vault.pseudonym(tocsin.settings.shop, entity, key)
 
 
 def _limited(request: Request, kind: str, key: str, **values: Any) -> Response:

@@ -4,18 +4,22 @@ Reference: HTML Living Standard, 9.2 Server-sent events.
 """
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import StreamingResponse
 
 from tocsin.server import shapes
-from tocsin.server.access import COOKIE
+from tocsin.server.access import COOKIE, bearer
 from tocsin.server.problems import Refusal
 from tocsin.server.replies import doc, house
+
+if TYPE_CHECKING:
+    from tocsin.server.accounts import Accounts
 
 router = APIRouter(tags=["live"])
 
@@ -71,17 +75,25 @@ async def live(request: Request) -> StreamingResponse:
     mailbox = Mailbox()
     mailboxes.add(mailbox)
     leave = house(request).live.subscribe(mailbox)
-    token = request.cookies.get(COOKIE, "") if request.state.session is not None else ""
+    accounts = cast("Accounts", request.app.state.accounts)
+    if request.state.session is not None:
+        still: Callable[[str], object] = accounts.session
+        token = request.cookies.get(COOKIE, "")
+    else:
+        still = accounts.key
+        token = bearer(request.headers["authorization"])
 
     async def stream() -> AsyncIterator[bytes]:
+        checked = time.monotonic()
         try:
             yield b"retry: 2000\n\n"
             while not mailbox.closed:
                 notices = await mailbox.take(HEARTBEAT_S)
-                if not notices:
-                    # A stream must not outlive the session that opened it.
-                    if token and await asyncio.to_thread(request.app.state.accounts.session, token) is None:
+                if not notices or time.monotonic() - checked >= HEARTBEAT_S:
+                    # A stream must not outlive the session or key that opened it.
+                    if await asyncio.to_thread(still, token) is None:
                         return
+                    checked = time.monotonic()
                     yield b": still here\n\n"
                 for notice in notices:
                     yield b"data: " + msgspec.json.encode(notice) + b"\n\n"

@@ -15,6 +15,7 @@ from tocsin.server.audit import note
 from tocsin.server.pages import After, Limit, Search
 from tocsin.server.problems import Refusal
 from tocsin.server.replies import doc, house, person, raw_body, read, reply
+from tocsin.server.routes.automation import kept_key
 
 if TYPE_CHECKING:
     from tocsin.app import Tocsin
@@ -133,16 +134,17 @@ def put_entry(request: Request, name: str, body: Body) -> Response:
     wish = read(body, governance.ListWish)
     tocsin, who = house(request), person(request).name
     now = tocsin.clock.now()
+    value = kept_key(tocsin, wish.entity, wish.value)
     entry = ListEntry(
-        id=f"{name}/{wish.value}",
+        id=f"{name}/{value}",
         name=name,
-        value=wish.value,
+        value=value,
         expires=wish.expires,
         note=wish.note,
         by=who,
         changed=now,
     )
-    data = {"name": name, "value": wish.value, "expires": wish.expires, "op": "add"}
+    data = {"name": name, "value": value, "expires": wish.expires, "op": "add"}
     tocsin.configure("tocsin.list", data, who).result(10.0)
     with tocsin.records.transaction():
         tocsin.records.table(ListEntry).put(entry)
