@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from tocsin.config import Settings
-    from tocsin.ledger.disk import Disk
     from tocsin.core.action import Action
     from tocsin.core.desk import Desk
     from tocsin.core.incident import Incident
     from tocsin.core.ports import Actuator, Journal, Records
     from tocsin.core.signal import Text
+    from tocsin.ledger.disk import Disk
     from tocsin.runtime.lanes import Receipt
 
 KILL_FILE = "KILL"
@@ -99,7 +99,7 @@ class Tocsin:
         self.live = Feed()
         self.kill = KillSwitch(folder)
         self.vault = KeyVault(records, folder)
-        self.models = ModelStore(folder, records)
+        self.models = ModelStore(folder / "models", records)
         self.views = Views(records, currency=settings.currency)
         self.door = Door(self.vault, default_shop=settings.shop, max_event_bytes=settings.max_event_bytes)
         self.kinds: dict[str, Text] = {kind: text for desk in desks for kind, text in desk.kinds.items()}
