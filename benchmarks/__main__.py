@@ -20,7 +20,7 @@ from rich.table import Table
 import benchmarks
 from benchmarks.report import NoData, Options, Report
 
-APART = {"__main__", "report"}
+APART = {"__main__", "page", "report"}
 
 
 def names() -> list[str]:

@@ -26,6 +26,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from benchmarks.report import Options, Report, versions
+
 MIX = (
     ("http.request", 45),
     ("session.viewed", 25),
@@ -40,49 +42,44 @@ RATE = 200
 SECONDS = 20
 
 
-def run(data: Path | None = None, score: Path | None = None, seed: int = 1) -> dict[str, Any]:
-    """Measure a fresh installation; ``data`` and ``score`` are not read."""
-    began = time.monotonic()
+def run(options: Options) -> Report:
+    """Measure a fresh installation; no data is read."""
     with tempfile.TemporaryDirectory() as folder:
         disk = _disk(Path(folder))
         port = _free_port()
         env = {**os.environ, "TOCSIN_DATA_DIR": folder, "TOCSIN_PORT": str(port), "TOCSIN_VERDICT_MODE": "live"}
         tocsin = [sys.executable, "-m", "tocsin"]
-        key = _key(
-            subprocess.run([*tocsin, "key", "make", "bench"], env=env, check=True, capture_output=True, text=True)
-        )
-        server = subprocess.Popen([*tocsin, "up"], env=env, stdout=subprocess.DEVNULL)
+        made = subprocess.run([*tocsin, "key", "make", "bench"], env=env, check=True, capture_output=True, text=True)
+        key = _key(made.stdout)
+        server = subprocess.Popen([*tocsin, "up"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             base = f"http://127.0.0.1:{port}"
             _await(base)
-            throughput = asyncio.run(_throughput(base, key, seed))
-            latencies = asyncio.run(_latencies(base, key, seed))
+            throughput = asyncio.run(_throughput(base, key, options.seed))
+            latencies = asyncio.run(_latencies(base, key, options.seed))
         finally:
             server.terminate()
             server.wait(30)
-    figures = {
-        "events_per_s": round(throughput, 1),
-        "verdict_p50_ms": round(_quantile(latencies, 0.50), 2),
-        "verdict_p99_ms": round(_quantile(latencies, 0.99), 2),
-    }
-    return {
-        "name": "loop",
-        "figures": figures,
-        "rivals": {"write + fdatasync of 300 bytes": {"verdict_p50_ms": round(disk, 2)}},
-        "seed": seed,
-        "versions": _versions(),
-        "seconds": round(time.monotonic() - began, 1),
-    }
+    return Report(
+        name="loop",
+        figures={
+            "events_per_s": round(throughput, 1),
+            "verdict_p50_ms": round(_quantile(latencies, 0.50), 2),
+            "verdict_p99_ms": round(_quantile(latencies, 0.99), 2),
+        },
+        rivals={
+            "one write and fdatasync of 300 bytes": {
+                "verdict_p50_ms": round(_quantile(disk, 0.50), 2),
+                "verdict_p99_ms": round(_quantile(disk, 0.99), 2),
+            }
+        },
+        seed=options.seed,
+        versions=versions("tocsin", "numpy", "msgspec", "lightgbm", "uvicorn"),
+        notes=[f"{REQUESTS} requests of {PER_REQUEST} events; then {RATE} verdict requests a second for {SECONDS} s"],
+    )
 
 
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("tocsin", "numpy", "msgspec", "lightgbm", "uvicorn")
-    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
-
-
-def _disk(folder: Path) -> float:
+def _disk(folder: Path) -> list[float]:
     times = []
     with (folder / "yardstick").open("wb", buffering=0) as file:
         for _ in range(200):
@@ -90,7 +87,7 @@ def _disk(folder: Path) -> float:
             start = time.perf_counter()
             os.fdatasync(file.fileno())
             times.append((time.perf_counter() - start) * 1e3)
-    return _quantile(times, 0.5)
+    return times
 
 
 def _quantile(values: list[float], q: float) -> float:
@@ -104,10 +101,10 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _key(done: subprocess.CompletedProcess[str]) -> str:
-    found = re.search(r"tcs_\S+", done.stdout)
+def _key(printed: str) -> str:
+    found = re.search(r"tcs_\S+", printed)
     if found is None:
-        raise RuntimeError(f"tocsin key printed no key: {done.stdout}")
+        raise RuntimeError(f"tocsin key printed no key: {printed}")
     return found.group()
 
 
