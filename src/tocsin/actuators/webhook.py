@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from tocsin.core.action import VERBS, Action, Receipt
 from tocsin.core.events import Entity, split_subject
@@ -58,7 +59,7 @@ class WebhookActuator:
         self._now = now
         try:
             self._signer = Webhook(secret)
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, EmptyWebhookSecretError) as error:
             raise Misconfigured(
                 f"webhook secret: it must be base64, with or without whsec_ before it ({error})"
             ) from error

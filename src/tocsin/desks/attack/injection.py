@@ -53,7 +53,7 @@ def _compiled() -> dict[str, tuple[tuple[str, float, re2._Regexp[str]], ...]]:
 
 _COMPILED = _compiled()
 _UNUSUAL = re2.compile(
-    r"[^\w\s/.,:?&=~@!+%\-]|\.\.|--|\x00|(?i)\b(select|union|or|and|having|order|exec|drop|script|"
+    r"[^\w\s/.,:?&=~@!+%\-]|&&|\.\.|--|\x00|(?i)\b(select|union|or|and|having|order|exec|drop|script|"
     r"waitfor)\b|0x|[a-z]+:/|/(etc|proc|bin|windows)/|^\W*(cat|ls|ping|id|dir)\b|web-inf|javascript|"
     r"\.(ini|conf|bak)|/\.|[\r\n]|[(=<>]|^\.\.|c:/"
 )
