@@ -204,6 +204,14 @@ def test_too_few_labels_teach_nothing() -> None:
     assert FraudDesk(plan=QUICK).learn(few) is None
 
 
+def test_frauds_that_no_model_of_the_past_could_know_teach_nothing() -> None:
+    """Where every fraud is in the last slice there is nothing to test on, and so no candidate."""
+    data = labels()
+    late = np.arange(len(data.y)) >= len(data.y) - 30
+    shifted = msgspec.structs.replace(data, y=late)
+    assert FraudDesk(plan=QUICK).learn(shifted) is None
+
+
 def test_an_artefact_comes_back_as_it_was(artefact: bytes) -> None:
     """Packing what was unpacked gives the same bytes, and the verdicts name their SHA-256."""
     assert unpack(artefact).pack() == artefact

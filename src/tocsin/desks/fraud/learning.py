@@ -69,7 +69,11 @@ Fitted = linear.Linear | trees.Trees
 
 
 def learn(labelled: Labelled, plan: Plan | None = None, *, version: int = 1) -> Candidate | None:
-    """Return a candidate with its card, or None with fewer than 20 frauds or legitimate rows."""
+    """Return a candidate with its card.
+
+    None with fewer than 20 frauds or legitimate rows, or where the frauds are all so late that no model of the past
+    could be tested on them.
+    """
     plan = plan or Plan()
     rows = prepare(labelled, plan, plan.most_rows)
     if min(int(rows.y.sum()), int((~rows.y).sum())) < FEWEST:
@@ -79,6 +83,8 @@ def learn(labelled: Labelled, plan: Plan | None = None, *, version: int = 1) -> 
     tested: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for family in plan.families:
         tested[family] = _forward(family, compared, plan, gap)
+    if not compared.y[tested[plan.families[0]][0]].any():
+        return None
     calibrations: dict[str, Calibration] = {}
     figures: dict[str, dict[str, Any]] = {}
     for family, (at, raw) in tested.items():
@@ -152,7 +158,7 @@ def _fit(family: str, rows: Rows, plan: Plan, *, final: bool = False) -> Fitted:
 
 def _forward(family: str, rows: Rows, plan: Plan, gap: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the tested rows, ascending in time, and their raw scores by models of the past."""
-    at, raw = [], []
+    at, raw = [np.empty(0, int)], [np.empty(0)]
     for train, test in forward_folds(rows.time, plan.folds, gap):
         if rows.y[train].any() and not rows.y[train].all():
             raw.append(_fit(family, rows.take(train), plan).raw(rows.x[test]))
