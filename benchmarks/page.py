@@ -1,6 +1,6 @@
 """docs/benchmarks.md, written from the result files in docs/benchmarks/.
 
-``python -m benchmarks.page`` writes it. A result file is what ``--json`` wrote; it is kept as it came, missed goals too.
+``python -m benchmarks.page`` writes it. A result file is what ``--json`` wrote; it is kept as it came, missed too.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _HEAD = """# Benchmarks
 
 <!-- Written by `python -m benchmarks.page` from the result files in docs/benchmarks/. -->
 
-Every table is one run: ours first, the rivals beside it, then the goal. A missed goal stays. Two noisy cores, Linux; absolute times
-depend on the machine, ratios less so. The command above each table repeats it.
+Every table is one run: ours first, the rivals beside it, then the goal. A missed goal stays. Two noisy cores, Linux;
+absolute times depend on the machine, ratios less so. The command above each table repeats it.
 """
 
 
