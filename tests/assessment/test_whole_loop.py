@@ -22,7 +22,7 @@ from tocsin.assessment.words import WORDS
 from tocsin.cli.assess import command
 from tocsin.errors import Misconfigured
 from tocsin.sources.door import Door
-from tocsin.sources.tables import Refusals
+from tocsin.sources.refusals import Refusals
 
 
 def scan(folder: Path, *, backwards: bool = False) -> str:

@@ -17,7 +17,8 @@ from tocsin.errors import Misconfigured
 from tocsin.sources.door import Door
 from tocsin.sources.files import Opened, label_column, open_source, time_column
 from tocsin.sources.mapping import dump_mapping, guess_mapping
-from tocsin.sources.tables import Refusals, Table, table_of_frame
+from tocsin.sources.refusals import Refusals
+from tocsin.sources.tables import Table, table_of_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tocsin.core.signal import Signal, Text
     from tocsin.flow.fold import Folded
     from tocsin.sources.door import Door
-    from tocsin.sources.tables import Refusals
+    from tocsin.sources.refusals import Refusals
 
 REORDER = 200_000
 BATCH = 1024

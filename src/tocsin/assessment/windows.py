@@ -18,7 +18,7 @@ from tocsin.methods.encoding import Feature
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tocsin.assessment.roles import Plate
+    from tocsin.assessment.plate import Plate
     from tocsin.core.desk import Batch, Bucket, Candidate, Deadline, Desk, Features, Labelled, Miss, Ratio, Rule, Series
     from tocsin.core.playbook import Playbook
     from tocsin.core.signal import Signal, Text

@@ -12,7 +12,9 @@ from tocsin.errors import BadEvent, Misconfigured
 from tocsin.methods.parsing import normal, parse_label, parse_time
 from tocsin.sources import accesslog
 from tocsin.sources.mapping import LABEL_NAMES, TIME_NAMES, Mapping, find_column, guess_mapping
-from tocsin.sources.tables import Refusals, Table, open_csv, open_parquet, open_records
+from tocsin.sources.refusals import Refusals
+from tocsin.sources.separated import open_csv
+from tocsin.sources.tables import Table, open_parquet, open_records
 from tocsin.sources.text import Lines, detect_encoding, open_bytes
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import math
@@ -16,50 +15,20 @@ import polars as pl
 from tocsin.core.events import derived_id
 from tocsin.core.vocabulary import VOCABULARY
 from tocsin.errors import BadEvent, Misconfigured
-from tocsin.methods.parsing import is_missing, parse_number
+from tocsin.methods.parsing import is_missing
 from tocsin.sources.columns import Converter, converters
-from tocsin.sources.text import Lines
+from tocsin.sources.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tocsin.sources.mapping import Mapping
 
-csv.field_size_limit(10_000_000)
 SAMPLE = 1000
 """Rows that are looked at before a column's decimal mark and order of day and month are settled."""
 CHUNK = 50_000
-REFUSALS_KEPT = 100
 
 Row = tuple[int, "Sequence[Any]"]
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """One line or row that was not taken: where, why, and the machine word; never what it held."""
-
-    line: int
-    reason: str
-    code: str = "malformed"
-    field: str = ""
-
-
-class Refusals:
-    """What a source did not take: all counted by code, the first ``REFUSALS_KEPT`` kept with line and reason."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.first: list[Refusal] = []
-
-    def add(self, line: int, reason: str, code: str = "malformed", field: str = "") -> None:
-        """Count one, and keep it while there is room."""
-        self.counts[code] += 1
-        if len(self.first) < REFUSALS_KEPT:
-            self.first.append(Refusal(line, reason, code, field))
-
-    @property
-    def total(self) -> int:
-        """How many lines were refused."""
-        return sum(self.counts.values())
 
 
 class Table:
@@ -210,87 +179,7 @@ def _series(name: str, values: list[Any]) -> pl.Series:
     return pl.Series(name, [None if value is None else str(value) for value in values], dtype=pl.String)
 
 
-def sniff_separator(lines: Sequence[str]) -> str:
-    """Return the one of comma, semicolon, tab and bar that splits these lines most evenly; comma where none does.
-
-    >>> sniff_separator(["a;b", "1,5;2"]), sniff_separator(["a|b", "1|2"]), sniff_separator(["x", "1"])
-    (';', '|', ',')
-    """
-    best, chosen = (0.0, 0), ","
-    for separator in ",;\t|":
-        try:
-            widths = Counter(len(row) for row in csv.reader(lines, delimiter=separator) if row)
-        except csv.Error:
-            continue
-        if not widths:
-            continue
-        width, share = widths.most_common(1)[0]
-        score = (share / widths.total(), width)
-        if width > 1 and score > best:
-            best, chosen = score, separator
-    return chosen
-
-
-def _headers(row: Sequence[str], name: str) -> tuple[list[str], bool]:
-    """Return (column names, whether the first row held them); Misconfigured on duplicated headers."""
-    cells = [cell.strip() for cell in row]
-    plain = [cell for cell in cells if cell]
-    if any(parse_number(cell) is not None for cell in plain) or (not plain and cells):
-        return [f"column_{number}" for number in range(1, len(cells) + 1)], False
-    named = [cell or f"column_{number}" for number, cell in enumerate(cells, 1)]
-    twice = [cell for cell, count in Counter(named).items() if count > 1]
-    if twice:
-        raise Misconfigured(
-            f"{name}: the header {twice[0]!r} stands over more than one column; rename one and try again"
-        )
-    return named, True
-
-
-def open_csv(name: str, stream: BinaryIO, encoding: str, head: str, *, mapping: Mapping | None = None) -> Table:
-    """Return the table of a CSV stream; Misconfigured where it has no rows or its headers repeat."""
-    lines = Lines(stream, encoding)
-    whole = head.splitlines(keepends=True)
-    separator = sniff_separator((whole[:-1] or whole)[:50])
-    reader = csv.reader(lines, delimiter=separator)
-    refusals = Refusals()
-    first = next((row for row in reader if any(cell.strip() for cell in row)), [])
-    columns, has_header = _headers(first, name)
-    notes = [f"{encoding.removesuffix('-sig')}, separator {'tab' if separator == chr(9) else separator}"]
-    if not has_header:
-        notes.append("the first row holds values, so the columns are named column_1, column_2, ...")
-
-    def cells(row: list[str]) -> list[str | None]:
-        return [None if is_missing(cell) else cell for cell in row]
-
-    def rest() -> Iterator[Row]:
-        if not has_header:
-            yield reader.line_num, cells(first)
-        while True:
-            before = reader.line_num + 1
-            try:
-                row = next(reader)
-            except StopIteration:
-                break
-            except csv.Error as error:
-                refusals.add(reader.line_num, f"the line is no CSV: {error}")
-                continue
-            if not row or (len(row) == 1 and not row[0].strip()):
-                continue
-            if len(row) != len(columns):
-                extra = all(not cell.strip() for cell in row[len(columns) :])
-                if len(row) < len(columns) or not extra:
-                    refusals.add(before, f"{len(row)} cells where the header has {len(columns)}")
-                    continue
-            yield before, cells(row[: len(columns)])
-        if lines.odd:
-            notes.append(f"{lines.odd} lines were in another encoding and were read as such")
-        if lines.broken:
-            notes.append(f"{lines.broken} lines held bytes that are no text; these were replaced")
-
-    return _table(name, columns, rest(), refusals, mapping, notes)
-
-
-def _table(
+def table_of_rows(
     name: str,
     columns: list[str],
     rows: Iterator[Row],
@@ -298,6 +187,7 @@ def _table(
     mapping: Mapping | None,
     notes: list[str],
 ) -> Table:
+    """Return the table of an iterator of rows, its first ``SAMPLE`` looked at; Misconfigured where there is none."""
     sample = list(itertools.islice(rows, SAMPLE))
     if not sample:
         why = f" ({refusals.total} lines were refused: {refusals.first[0].reason})" if refusals.total else ""
@@ -322,7 +212,7 @@ def table_of_frame(
     name: str, frame: pl.DataFrame, *, mapping: Mapping | None = None, note: str = "data frame"
 ) -> Table:
     """Return the table of a data frame; rows are numbered from 1."""
-    table = _table(name, frame.columns, _frame_rows(frame), Refusals(), mapping, [note])
+    table = table_of_rows(name, frame.columns, _frame_rows(frame), Refusals(), mapping, [note])
     return Table(
         name, frame.columns, table.rows, table.sample, table.refusals, mapping=mapping, notes=[note], whole=frame
     )
@@ -346,7 +236,7 @@ def open_records(name: str, lines: Iterator[tuple[int, Any]], refusals: Refusals
                 continue
             yield line, [_plain(record.get(column)) for column in columns]
 
-    return _table(name, columns, rows(), refusals, mapping, ["JSON lines"])
+    return table_of_rows(name, columns, rows(), refusals, mapping, ["JSON lines"])
 
 
 def _plain(value: Any) -> Any:
