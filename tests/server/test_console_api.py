@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tocsin.config import load
 from tocsin.core.records import DeadLetter, Role
+from tocsin.ledger.audit import verify_audit
 
-from .conftest import SIGNAL_AMOUNT, Browser, Site, eventually
+from .conftest import PASSWORD, SIGNAL_AMOUNT, Browser, Site, eventually, serving
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx
     import pytest
 
@@ -387,3 +391,32 @@ def test_a_key_sees_its_own_shop_only(site: Site) -> None:
             assert http.get(path).status_code == 404
         assert http.post(f"/v1/actions/{action['id']}/approve").status_code == 404
         assert http.post(f"/v1/incidents/{found['id']}/label", json={"label": "confirmed"}).status_code == 404
+
+
+def test_the_same_on_disk(tmp_path: Path) -> None:
+    """With journal, records and keys in files: event, verdict, letter, action; and all of it after a restart."""
+    values = {"shop": "shop", "data_dir": str(tmp_path), "verdict_mode": "live", "verdict_deadline_ms": 5000}
+    with serving(load(values, {})) as one:
+        admin = one.browser(Role.ADMIN)
+        told = send(one, one.payment(amount=100_000), "/v1/verdicts").json()
+        assert told["decision"] == "hold"
+        buried = letter(one, admin, one.payment(amount=1.5, account="alice", email="a@b.example"))
+        document = json.loads(buried["document"])
+        document["data"]["amount"] = 150
+        path = f"/v1/dead-letters/{buried['id']}/retry"
+        assert admin.send("POST", path, {"document": document}).json()["state"] == "accepted"
+        found = incident(one, admin)
+        action = action_of(admin, found["id"])
+        admin.send("POST", f"/v1/actions/{action['id']}/approve").raise_for_status()
+        in_state(admin, action["id"], "done")
+        assert verify_audit(one.tocsin.records) is None
+        one.tocsin.host.settle().result(20)
+    with serving(load(values, {})) as again:
+        with again.client() as http:
+            signed = http.post("/v1/session", json={"user": "admin", "password": PASSWORD})
+            assert signed.json()["must_change"] is False
+            assert http.get(f"/v1/verdicts/{told['id']}").json()["served"] == "hold"
+            assert http.get(f"/v1/dead-letters/{buried['id']}").json()["state"] == "accepted"
+            view = http.get(f"/v1/incidents/{found['id']}").json()
+            assert [one["state"] for one in view["actions"]] == ["done"]
+        assert again.tocsin.replayed.events > 0
