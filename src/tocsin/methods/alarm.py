@@ -240,7 +240,8 @@ def _count_baseline(reference: np.ndarray) -> tuple[float, float]:
     usable = reference[-(reference.size // _BLOCK) * _BLOCK :]
     blocks = usable.reshape(-1, _BLOCK).mean(axis=1)[-30:]
     middle = float(np.median(blocks))
-    rate = float(blocks.mean()) if middle * _BLOCK < 5 else middle
+    # A median of a few events says little; a mean must not remember one crowd for hours.
+    rate = float(np.minimum(blocks, np.quantile(blocks, 0.9)).mean()) if middle * _BLOCK < 5 else middle
     if rate <= 0:
         return 0.5 / reference.size, 0.5
     spread = 1.4826 * float(np.median(np.abs(blocks - middle)))
