@@ -88,7 +88,10 @@ def test_another_sites_page_cannot_write(site: Site) -> None:
     with site.client() as http:
         answer = http.post("/v1/session", json=body, headers={"Origin": "https://evil.example"})
         assert answer.json()["code"] == "cross-site"
-        assert http.post("/v1/session", json=body, headers={"Origin": site.url}).status_code == 200
+        plain = http.post("/v1/session", json=body, headers={"Origin": site.url})
+        assert plain.status_code == 200 and "Secure" not in plain.headers["set-cookie"]
+        tls = http.post("/v1/session", json=body, headers={"Origin": site.url.replace("http:", "https:")})
+        assert "Secure" in tls.headers["set-cookie"]
 
 
 # Signing in -----------------------------------------------------------------------------------------------------

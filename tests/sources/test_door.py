@@ -293,6 +293,33 @@ def test_no_refusal_and_no_dead_letter_shows_a_hidden_value(
     assert secret not in str(redact(one))
 
 
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+_FIELDS = sorted({field.name for kind in VOCABULARY.values() for field in kind.fields})
+
+
+@given(
+    st.sampled_from(sorted(VOCABULARY)) | st.text(min_size=1, max_size=10),
+    st.dictionaries(st.sampled_from(_FIELDS) | st.text(max_size=8), _JSON, max_size=6),
+    st.dictionaries(st.sampled_from(["id", "source", "time", "subject", "shop", "data"]), _JSON, max_size=2),
+)
+def test_whatever_comes_is_an_event_that_can_be_stored_or_a_refusal(
+    door: Door, type: str, data: dict[str, Any], change: dict[str, Any]
+) -> None:
+    """Nothing else leaves the door; what is admitted survives the journal's encoding, what is refused can be buried."""
+    one = {**document(type), "data": data, **change}
+    try:
+        event = admit(door, one)
+    except BadEvent as error:
+        assert error.reason and error.code
+        door.bury(one, shop="shop")
+        return
+    assert msgspec.json.decode(msgspec.json.encode(event), type=Event) == event
+
+
 # Dead letters ---------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 PATHS = frozenset({"/v1/events", "/v1/verdicts"})
 INLINE = 64
 """Requests of more events are checked in a thread, so that a large one does not hold up the verdicts."""
+MOST_BURYING = 64
+"""Requests whose refused events wait for the dead-letter box."""
 MOST_WAITING = 1024
 """Verdict requests under way; beyond that the caller hears 429 at once."""
 
@@ -56,7 +60,9 @@ class Intake:
         self._most_bytes = settings.max_request_bytes
         self._deadline_s = settings.verdict_deadline_ms / 1000
         self._waiting = 0
-        self._background: set[asyncio.Task[None]] = set()
+        self._admitting = ThreadPoolExecutor(2, thread_name_prefix="admit")
+        self._burying = ThreadPoolExecutor(1, thread_name_prefix="bury")
+        self._buried: set[asyncio.Future[None]] = set()
         self.box = LetterBox(tocsin.records, tocsin.door, most=settings.dead_letters, flush_keys=tocsin.vault.flush)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +116,8 @@ class Intake:
 
     async def _events(self, found: Cut, key: ApiKey) -> _Answer:
         if len(found.pieces) > INLINE:
-            admitted = await asyncio.to_thread(self._admit, found, key.shop)
+            loop = asyncio.get_running_loop()
+            admitted = await loop.run_in_executor(self._admitting, self._admit, found, key.shop)
         else:
             admitted = self._admit(found, key.shop)
         accepted = duplicates = 0
@@ -162,18 +169,21 @@ class Intake:
         """Keep dead letters without making the caller wait for the records."""
         for one in refused:
             self._measures.refused.labels(one.error.code).inc()
-        now = self._tocsin.clock.now()
+        if len(self._buried) >= MOST_BURYING:
+            # Whoever floods us with nonsense must not fill the memory with it; the sender has the refusal.
+            self.box.lost += len(refused)
+            return
+        now, belongs = self._tocsin.clock.now(), shop or self._tocsin.settings.shop
+        put = partial(self.box.put, refused, now=now, shop=belongs, door=door)
+        future = asyncio.get_running_loop().run_in_executor(self._burying, put)
+        self._buried.add(future)
+        future.add_done_callback(self._buried.discard)
 
-        async def put() -> None:
-            await asyncio.to_thread(self.box.put, refused, now=now, shop=shop or self._tocsin.settings.shop, door=door)
-
-        task = asyncio.get_running_loop().create_task(put())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    async def settle(self) -> None:
-        """Wait until every dead letter so far is in the box."""
-        await asyncio.gather(*self._background)
+    async def close(self) -> None:
+        """Wait until every dead letter so far is in the box, then let go of the threads."""
+        await asyncio.gather(*self._buried)
+        self._admitting.shutdown(wait=False)
+        self._burying.shutdown(wait=False)
 
     # Verdicts -------------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ class Web:
         self.accounts = Accounts(tocsin.records, tocsin.clock.now, session_hours=tocsin.settings.session_hours)
         self.measures = Measures()
         self.intake = Intake(tocsin, self.accounts, self.measures)
+        self.measures.watch(self.intake.box)
         self.api = console_api()
         self.api.state.tocsin = tocsin
         self.api.state.accounts = self.accounts
@@ -71,7 +72,7 @@ class Web:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self.intake.settle()
+        await self.intake.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 

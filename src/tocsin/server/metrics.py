@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from tocsin.app import Tocsin
+    from tocsin.server.box import LetterBox
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0)
@@ -46,6 +47,13 @@ class Measures:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+
+    def watch(self, box: LetterBox) -> None:
+        """Read the dead-letter box at each scrape."""
+        kept = Gauge("tocsin_letters_kept", "dead letters kept since the start", registry=self.registry)
+        kept.set_function(lambda: box.kept)
+        lost = Gauge("tocsin_letters_lost", "refused events the box could not take", registry=self.registry)
+        lost.set_function(lambda: box.lost)
 
 
 class _House(Collector):

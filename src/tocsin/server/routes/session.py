@@ -41,7 +41,8 @@ async def sign_in(request: Request, body: Body) -> Response:
         token,
         max_age=house(request).settings.session_hours * 3600,
         path="/",
-        secure=request.url.scheme == "https",
+        # Behind a proxy with TLS the browser's Origin still says how it came; the gate has checked that it is ours.
+        secure=request.headers.get("origin", str(request.url)).startswith("https:"),
         httponly=True,
         samesite="strict",
     )
