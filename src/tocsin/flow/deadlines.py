@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tocsin.core.desk import Deadline, Miss
 from tocsin.errors import Misconfigured
 from tocsin.flow.filters import filter_of, passes
-from tocsin.flow.store import MICROS
+from tocsin.flow.view import MICROS
 
 if TYPE_CHECKING:
     from collections import Counter

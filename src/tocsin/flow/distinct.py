@@ -14,7 +14,8 @@ from bisect import bisect_left, insort
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from tocsin.flow.store import HOPS, MICROS, Store, bounds
+from tocsin.flow.store import Store
+from tocsin.flow.view import HOPS, MICROS, bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,14 +70,14 @@ class ExactDistinct(Store[ExactCell]):
     """One distinct window of at most 1 h."""
 
     def __init__(self, windows: Sequence[tuple[int, Window]]) -> None:
-        super().__init__(windows, money=False)
+        super().__init__(windows)
         self.window = windows[0][1]
 
-    def fresh(self) -> ExactCell:
+    def fresh(self, currency: str) -> ExactCell:
         """Return a cell without values."""
         return ExactCell()
 
-    def amount(self, source: dict[str, Any]) -> str | None:
+    def amount(self, source: dict[str, Any], currency: str) -> str | None:
         """Return the value's identity."""
         return value_of(source.get(self.window.field))
 
@@ -89,7 +90,7 @@ class ExactDistinct(Store[ExactCell]):
             cell.seen.pop(amount, None)
             cell.seen[amount] = tau
 
-    def read(self, cell: ExactCell | None, row: int, tau: int) -> list[float]:
+    def read(self, cell: ExactCell | None, tau: int, currency: str) -> list[float]:
         """Return how many values the window holds."""
         if cell is None:
             return [0.0]
@@ -170,15 +171,15 @@ class SketchDistinct(Store[SketchCell]):
     """One distinct window of more than 1 h."""
 
     def __init__(self, windows: Sequence[tuple[int, Window]]) -> None:
-        super().__init__(windows, money=False)
+        super().__init__(windows)
         self.window = windows[0][1]
         self.hop = self.window.span_s * MICROS // HOPS
 
-    def fresh(self) -> SketchCell:
+    def fresh(self, currency: str) -> SketchCell:
         """Return an empty sketch."""
         return SketchCell()
 
-    def amount(self, source: dict[str, Any]) -> int | None:
+    def amount(self, source: dict[str, Any], currency: str) -> int | None:
         """Return the value's hash."""
         value = value_of(source.get(self.window.field))
         return None if value is None else hash_of(value)
@@ -199,7 +200,7 @@ class SketchDistinct(Store[SketchCell]):
         first, last = bounds(self.window, tau)
         cell.advance(first // self.hop, last // self.hop)
 
-    def read(self, cell: SketchCell | None, row: int, tau: int) -> list[float]:
+    def read(self, cell: SketchCell | None, tau: int, currency: str) -> list[float]:
         """Return the estimate of the hops in the window."""
         if cell is None:
             return [0.0]

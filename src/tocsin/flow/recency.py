@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from tocsin.flow.store import MICROS, MISSING, Store, bounds
+from tocsin.flow.store import Store
+from tocsin.flow.view import MICROS, MISSING, bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,14 +31,14 @@ class Recency(Store[RecencyCell]):
     reads_first = True
 
     def __init__(self, windows: Sequence[tuple[int, Window]]) -> None:
-        super().__init__(windows, money=False)
+        super().__init__(windows)
         self.delay = windows[0][1].delay_s
 
-    def fresh(self) -> RecencyCell:
+    def fresh(self, currency: str) -> RecencyCell:
         """Return a cell that has seen nothing."""
         return RecencyCell()
 
-    def amount(self, source: dict[str, Any]) -> int:
+    def amount(self, source: dict[str, Any], currency: str) -> int:
         """Return 1: every matching event counts."""
         return 1
 
@@ -49,7 +50,7 @@ class Recency(Store[RecencyCell]):
         else:
             cell.last = tau
 
-    def read(self, cell: RecencyCell | None, row: int, tau: int) -> list[float]:
+    def read(self, cell: RecencyCell | None, tau: int, currency: str) -> list[float]:
         """Return the seconds since the last entry, missing where it is before the window's first instant."""
         if cell is None:
             return [MISSING] * len(self.windows)
@@ -67,7 +68,7 @@ class Recency(Store[RecencyCell]):
 
     def canonical(self, cell: RecencyCell, tau: int) -> list[Any]:
         """Return the last entry that some window can reach, and those that wait."""
-        self.read(cell, 0, tau)
+        self.read(cell, tau, "")
         first = min(bounds(window, tau)[0] for _, window in self.windows)
         last = cell.last if cell.last is not None and cell.last >= first else None
         return [last, list(cell.waiting)] if last is not None or cell.waiting else []

@@ -19,7 +19,7 @@ from tocsin.errors import Misconfigured
 from tocsin.flow.distinct import BOTTOM, CROWD, HASH_SPAN, hash_of, value_of
 from tocsin.flow.fields import field_of, fixed_point, scale_of
 from tocsin.flow.filters import filter_of, passes
-from tocsin.flow.store import HOUR_S, MICROS
+from tocsin.flow.view import HOUR_S, MICROS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

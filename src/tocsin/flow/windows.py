@@ -22,7 +22,8 @@ from tocsin.flow.fields import field_of, scale_of
 from tocsin.flow.filters import filter_of, item_filter, passes
 from tocsin.flow.moments import Moments, grain_of
 from tocsin.flow.recency import Recency
-from tocsin.flow.store import HOPS, HOUR_S, MICROS, SHARDS, Store, View, reach, shard_of
+from tocsin.flow.store import SHARDS, Store, shard_of
+from tocsin.flow.view import HOPS, HOUR_S, MICROS, View, reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -95,7 +96,7 @@ class Windows:
             self.readers[slot].update(reads)
         self.stores.extend(self._stores(fresh))
         for store in self.stores:
-            store.readers = set().union(*(self.readers[slot] for slot, _ in store.windows))
+            store.readers = frozenset().union(*(self.readers[slot] for slot, _ in store.windows))
 
     def step(self, batch: PlainBatch) -> list[np.ndarray]:
         """Enter and read a batch (stamped, tau ascending) in its order.
@@ -110,7 +111,7 @@ class Windows:
                 view.masks[store.where, store.of] = passes(batch, store.where, store.of, self.counters)
         for store in self.stores:
             store.step(view)
-        columns = [np.array(values, np.float64) for values in view.out]
+        columns = [np.full(view.n, np.nan) if out is None else np.asarray(out, np.float64) for out in view.out]
         self.tau = view.taus[-1]
         if any(warm > view.taus[0] for warm in self.warm):
             taus = np.array(view.taus, np.int64)
@@ -181,7 +182,7 @@ class Windows:
             twin.declare([window], readers)
         twin.stores = [own for store in self.stores for own in self._stores(store.windows)]
         for own, store in zip(twin.stores, self.stores, strict=True):
-            own.readers = set(store.readers)
+            own.readers = store.readers
         twin.warm, twin.tau = list(self.warm), self.tau
         return twin
 
@@ -199,18 +200,16 @@ def stores_of(windows: Sequence[tuple[int, Window]]) -> list[Store[Any]]:
             apart = window.span_s if window.delay_s else 0
             logs.setdefault(("recency", *shared, window.delay_s, apart), []).append((slot, window))
         else:
-            field = field_of(window.of, window.field, item=window.each) if window.field else None
-            money = field is not None and field.kind is Kind.MONEY
-            logs.setdefault(("moments", *shared, money, window.span_s > HOUR_S), []).append((slot, window))
+            logs.setdefault(("moments", *shared, window.span_s > HOUR_S), []).append((slot, window))
     for shared, members in logs.items():
         if shared[0] == "recency":
             stores.append(Recency(members))
         else:
-            stores.extend(_moments(members, shared[5]))
+            stores.extend(_moments(members))
     return stores
 
 
-def _moments(members: list[tuple[int, Window]], money: bool) -> list[Store[Any]]:
+def _moments(members: list[tuple[int, Window]]) -> list[Store[Any]]:
     """Group windows whose hops are multiples of one grain, the finest hop among them."""
     groups: list[tuple[int, list[tuple[int, Window]]]] = []
     for slot, window in sorted(members, key=lambda member: grain_of(member[1])):
@@ -223,9 +222,9 @@ def _moments(members: list[tuple[int, Window]], money: bool) -> list[Store[Any]]
             groups.append((grain, [(slot, window)]))
     stores: list[Store[Any]] = []
     for finest, group in groups:
-        fields = {window.field: window for _, window in group if window.field}
-        scales = {name: scale_of(field_of(w.of, name, item=w.each)) for name, w in fields.items()}
-        stores.append(Moments(group, money, finest, scales))
+        known = {w.field: field_of(w.of, w.field, item=w.each) for _, w in group if w.field}
+        money = frozenset(name for name, field in known.items() if field is not None and field.kind is Kind.MONEY)
+        stores.append(Moments(group, finest, {name: scale_of(field) for name, field in known.items()}, money))
     return stores
 
 
