@@ -1,6 +1,6 @@
 import { useDeadLetter, useDeadLetters } from "../api/queries";
 import { useQueryState } from "../hooks/useQueryState";
-import { useSteady } from "../hooks/useSteady";
+import { readOf, useSteady } from "../hooks/useSteady";
 import { useI18n } from "../i18n/I18n";
 import { LetterDrawer } from "../letters/LetterDrawer";
 import { Choice } from "../parts/Choice";
@@ -16,8 +16,7 @@ export default function DeadLetters() {
   const [state, setState] = useQueryState("state", "waiting");
   const [at, setAt] = useQueryState("at");
   const query = useDeadLetters({ state });
-  const items = query.data?.pages.flatMap((page) => page.items);
-  const steady = useSteady(items, state, query.data?.pages.length ?? 0);
+  const steady = useSteady(readOf(query), state);
   const asked = useDeadLetter(at).data;
   const letter = asked ?? steady.rows.find((row) => row.id === at) ?? null;
   return (

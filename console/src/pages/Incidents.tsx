@@ -1,7 +1,7 @@
 import { Select } from "antd";
 
 import { useIncidents, useOverview } from "../api/queries";
-import { useSteady } from "../hooks/useSteady";
+import { readOf, useSteady } from "../hooks/useSteady";
 import { useQueryState } from "../hooks/useQueryState";
 import { useI18n } from "../i18n/I18n";
 import { IncidentHead, IncidentRow } from "../incidents/IncidentRow";
@@ -22,8 +22,7 @@ export default function Incidents() {
   const [search, setSearch] = useQueryState("q");
   const open = useOverview().data?.open_incidents;
   const query = useIncidents({ phase: phase === "all" ? "" : phase, severity, q: search });
-  const items = query.data?.pages.flatMap((page) => page.items);
-  const steady = useSteady(items, `${phase}|${severity}|${search}`, query.data?.pages.length ?? 0);
+  const steady = useSteady(readOf(query), `${phase}|${severity}|${search}`);
   const waiting = useWaitingByIncident();
   return (
     <>

@@ -6,7 +6,7 @@ import { useIncidents, useOverview, useSeries } from "../api/queries";
 import type { Overview as Data } from "../api/types";
 import { useKillSwitch } from "../automation/useKillSwitch";
 import { count, figure, money, percent } from "../format/format";
-import { useSteady } from "../hooks/useSteady";
+import { readOf, useSteady } from "../hooks/useSteady";
 import { useI18n } from "../i18n/I18n";
 import { IncidentHead, IncidentRow } from "../incidents/IncidentRow";
 import { useWaitingByIncident } from "../incidents/waiting";
@@ -134,8 +134,7 @@ function Figures({ overview }: { overview: Data }) {
 function Latest() {
   const { t } = useI18n();
   const query = useIncidents({ phase: ACTIVE }, 12);
-  const items = query.data?.pages[0]?.items;
-  const steady = useSteady(items, "latest", 1);
+  const steady = useSteady(readOf(query), "latest");
   const waiting = useWaitingByIncident();
   return (
     <section className="panel" aria-labelledby="latest">

@@ -4,7 +4,7 @@ import { lazy, Suspense } from "react";
 import { useVerdict, useVerdicts } from "../api/queries";
 import type { Verdict } from "../api/types";
 import { useQueryState } from "../hooks/useQueryState";
-import { useSteady } from "../hooks/useSteady";
+import { readOf, useSteady } from "../hooks/useSteady";
 import { useI18n } from "../i18n/I18n";
 import { Choice } from "../parts/Choice";
 import { WordMark } from "../parts/Mark";
@@ -29,10 +29,9 @@ export default function Verdicts() {
   const [search, setSearch] = useQueryState("q");
   const [why, setWhy] = useQueryState("why");
   const query = useVerdicts({ [side === "served" ? "decision" : "computed"]: decision, type, q: search });
-  const items = query.data?.pages.flatMap((page) => page.items);
-  const steady = useSteady(items, `${side}|${decision}|${type}|${search}`, query.data?.pages.length ?? 0);
+  const steady = useSteady(readOf(query), `${side}|${decision}|${type}|${search}`);
   const listed = steady.rows.find((verdict) => verdict.id === why);
-  const asked = useVerdict(why && !listed && items ? why : "").data;
+  const asked = useVerdict(why && !listed && query.data ? why : "").data;
   return (
     <>
       <PageHead title={t("nav.verdicts")}>

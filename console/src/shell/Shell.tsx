@@ -38,12 +38,13 @@ export function Shell({ children }: { children: ReactNode }) {
         {t("nav.skip")}
       </a>
       <header className="topbar">
-        <NavLink to="/" className="brand" aria-label={t("nav.home")}>
+        <NavLink to="/" className="brand">
           <span className="brandmark">
             <Icon name="bell" />
           </span>
           <span className="brandname">Tocsin</span>
           {overview ? <span className="shopname">{overview.shop}</span> : null}
+          <span className="visually-hidden">{t("nav.home")}</span>
         </NavLink>
         <LiveState />
         <span className="spring" />

@@ -18,7 +18,7 @@ export function antdTheme(dark: boolean): ThemeConfig {
       motion: false,
       colorPrimary: dark ? "#3d7bea" : "#1b57c4",
       colorLink: dark ? "#8ab4ff" : "#1b57c4",
-      colorError: dark ? "#e5544a" : "#b3261e",
+      colorError: dark ? "#ff9a91" : "#b3261e",
       colorBgBase: dark ? "#0e1115" : "#ffffff",
       colorBgContainer: dark ? "#161b21" : "#ffffff",
       colorBgElevated: dark ? "#1b2128" : "#ffffff",
@@ -34,7 +34,7 @@ export function antdTheme(dark: boolean): ThemeConfig {
     },
     components: {
       Segmented: { trackBg: dark ? "#0e1115" : "#eceef1", itemColor: dark ? "#aab3be" : "#46505b" },
-      Button: { primaryShadow: "none", defaultShadow: "none", dangerShadow: "none", fontWeight: 500 },
+      Button: { primaryShadow: "none", defaultShadow: "none", dangerShadow: "none", fontWeight: 500, dangerColor: dark ? "#1a0505" : "#ffffff" },
     },
   };
 }

@@ -24,7 +24,8 @@ function Body({ verdict }: { verdict: Verdict }) {
   const reasons = verdict.reasons;
   const features = Object.entries(verdict.features);
   return (
-    <div className="why">
+    // Focusable, so that the keyboard can scroll what holds no other control.
+    <div className="why" tabIndex={0} role="group" aria-label={t("why.title")}>
       <div className="why-answer">
         <div>
           <h3>{t("why.served")}</h3>
