@@ -103,7 +103,7 @@ def test_a_feature_is_a_double_and_missing_when_nan() -> None:
 
 
 def test_filters_see_items_and_incidents_see_anything() -> None:
-    """The three scopes: an order item with its types; a dynamic incident, where a wrong type is an error at run time."""
+    """An order item has its types; in a dynamic incident a wrong type is an error when it runs."""
     assert compile_expression("item.quantity > 2 && data.amount > 5", FILTER).one(
         {"item": {"quantity": 3}, "data": {"amount": 6}}
     )

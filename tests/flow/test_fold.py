@@ -272,3 +272,15 @@ def test_a_wrong_rule_stops_the_start_and_says_where() -> None:
         Fold(desks(), rules=[wrong])
     with pytest.raises(Misconfigured, match="no desk 'none'"):
         Fold(desks(), rules=[Rule(id="w", when="true", decision=Decision.HOLD, code="w", text=TEXT, desk="none")])
+
+
+def test_a_rule_without_a_desk_sees_the_features_of_all() -> None:
+    """Stored by a person for logins and payments: the first desk that declares the name gives the feature."""
+    rule = Rule(
+        id="h", when="features.n > 1.0 && score > 0.0", decision=Decision.CHALLENGE, code="h", text=TEXT, mode=Mode.LIVE
+    )
+    rows = Fold(desks()[:1], rules=[rule]).step([pay(1), pay(2)]).rows
+    assert [(row.computed.value, row.rules, row.desk) for row in rows] == [
+        ("allow", (), "first"),
+        ("challenge", ("h",), "first"),
+    ]

@@ -70,7 +70,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     where
         A CEL filter over the entering event; an error in it counts as false and is counted.
     each
-        One entry per order item; ``by`` may then be ``items.sku``.
+        One entry per order item; ``by`` may then be ``items.sku``: an event with a ``sku`` reads that key, another one
+        the largest value over the keys of its items (recency: the smallest).
     """
 
     name: str

@@ -97,6 +97,8 @@ class Moments(Store[MomentCell]):
         for _, window in windows:
             self._range(window)
         self.width = sum(len(places) for _, places in self.ranges)
+        self.parts = [(window, self._parts(window)) for _, window in windows]
+        """Each window with the differences that it is finished from."""
 
     def _range(self, window: Window) -> tuple[int, list[int]]:
         """Return where the differences of a window's range begin, and its columns; makes the range at first sight."""
@@ -110,6 +112,10 @@ class Moments(Store[MomentCell]):
             self.ranges.append((window, places))
         places.extend(place for place in map(self.columns.index, _powers(window)) if place not in places)
         return begin, places
+
+    def _parts(self, window: Window) -> list[int]:
+        begin, places = self._range(window)
+        return [begin + places.index(self.columns.index(column)) for column in _powers(window)]
 
     def fresh(self, currency: str) -> MomentCell:
         """Return an empty log."""
@@ -147,7 +153,7 @@ class Moments(Store[MomentCell]):
                 end = bisect_right(cell.marks, last // self.grain) - 1 if cell else 0
                 differences.append(column[end] - column[start])
         matrix = np.array([differences or [0] * self.width], object)
-        return [float(self._finished(window, matrix)[0]) for _, window in self.windows]
+        return [float(self._finished(window, parts, matrix)[0]) for window, parts in self.parts]
 
     def _step_rows(self, view: View, pairs: Sequence[tuple[int, str]]) -> None:
         """Run a batch with bounds and addends prepared, and the values finished as columns."""
@@ -203,16 +209,15 @@ class Moments(Store[MomentCell]):
 
     def _write(self, view: View, rows: list[int], matrix: np.ndarray) -> None:
         """Finish the differences of the rows that read, and put them in their columns."""
-        for slot, window in self.windows:
+        for (slot, _), (window, parts) in zip(self.windows, self.parts, strict=True):
             column = np.full(view.n, MISSING)
             if rows:
-                column[rows] = self._finished(window, matrix)
+                column[rows] = self._finished(window, parts, matrix)
             view.out[slot] = column
 
-    def _finished(self, window: Window, matrix: np.ndarray) -> np.ndarray:
+    def _finished(self, window: Window, parts: Sequence[int], matrix: np.ndarray) -> np.ndarray:
         """Return a window's values from its exact count, sum and squares (Python integers, as objects)."""
-        begin, places = self._range(window)
-        powers = [matrix[:, begin + places.index(self.columns.index(column))] for column in _powers(window)]
+        powers = [matrix[:, part] for part in parts]
         unit = float(10 ** self.scales.get(window.field, 0))
         first = powers[0].astype(np.float64)
         if window.fold is Aggregate.COUNT:

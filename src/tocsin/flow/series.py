@@ -281,6 +281,9 @@ class Tracks:
         self.tracks: dict[Series, Track] = {}
         self.by_type: dict[str, list[Track]] = {}
         self.counters: Counter[str] = Counter()
+        self._due: int | None = None
+        self._stale = False
+        """Whether ``_due`` must be computed again: a first line began, or buckets closed."""
 
     def declare(self, series: tuple[Series, ...]) -> None:
         """Add the series of a desk."""
@@ -293,7 +296,10 @@ class Tracks:
 
     def due(self) -> int | None:
         """Return when the next bucket closes, None while there is no line."""
-        return min((track.due for track in self.tracks.values() if track.lines), default=None)
+        if self._stale:
+            self._due = min((track.due for track in self.tracks.values() if track.lines), default=None)
+            self._stale = False
+        return self._due
 
     def enter(self, batch: PlainBatch, row: int) -> None:
         """Count one row of a batch in the series of its type."""
@@ -303,10 +309,12 @@ class Tracks:
             if series.where and not passes(batch, series.where, series.of, self.counters)[row]:
                 continue
             hit = bool(series.hit) and passes(batch, series.hit, series.of, self.counters)[row]
+            self._stale = self._stale or not track.lines
             track.enter(event, hit, self.counters)
 
     def close(self, due: int, planned: Callable[[str, int], tuple[float, Campaign | None]]) -> list[Bucket]:
         """Close what is due at this instant, series in the order of their declaration."""
+        self._stale = True
         return [
             bucket
             for track in self.tracks.values()
