@@ -81,6 +81,15 @@ def test_a_planned_opening_is_expected_and_an_unplanned_one_is_one_short_episode
     assert episode and episode[0] == 3000 and episode[-1] <= 3000 + 64
 
 
+def test_traffic_that_comes_in_pulses_is_not_a_flood_and_a_past_flood_hides_nothing() -> None:
+    pulses = np.zeros(1440)
+    pulses[::360] = 200.0
+    assert watch_counts(210.0, pulses, buckets_per_day=8640, per_day=0.05) is None
+    flooded = np.random.default_rng(2).poisson(8, 1440).astype(float)
+    flooded[700:760] = 80.0
+    assert watch_counts(80.0, flooded, buckets_per_day=8640, per_day=0.05) is not None
+
+
 def test_silence_is_found_and_a_calm_night_is_not() -> None:
     values = rhythm(8.0, 7)
     assert not counts(values, 2000, per_day=0.05, direction="down", tolerance=4.0)

@@ -4,7 +4,8 @@ Each closed bucket is tested together with the buckets before it: windows of 1, 
 window-limited generalised likelihood ratio of Lai, "Sequential changepoint detection in quality control and dynamical
 systems", JRSS B 57, 1995), each against an exact predictive tail that carries the baseline's own uncertainty:
 
-* counts: negative binomial (Poisson with a gamma rate), its dispersion measured on the reference;
+* counts: negative binomial (Poisson with a gamma rate), its dispersion measured on the reference; upwards also beyond
+  what an ordinary hour reaches;
 * ratios: beta-binomial, baseline learned from the cleanest blocks of the reference outwards, so that an old outage
   does not raise it;
 * levels (times, means) become ratios: which buckets exceed the reference's upper quantile (``exceedances``).
@@ -36,6 +37,8 @@ _CLEAN = 1e-3
 _BLOCK = 8
 _LEAST_KNOWN = 60
 """Values that an upper quantile needs at least."""
+_PEAK = 1.3
+"""Upwards, an alarm is this far beyond what an ordinary hour reaches."""
 _SCREEN = 2.5
 """Standard deviations below which no exact tail is computed: it could not be small enough."""
 
@@ -114,6 +117,10 @@ def watch_counts(
     tests = max(1.0, min(buckets_per_day, rate * buckets_per_day) * len(lengths))
     best = int(np.argmin(tails))
     if tails[best] >= per_day / tests:
+        return None
+    if direction == "up" and sums[best] <= _PEAK * max(factor, 1.0) * _usual_peak(
+        reference, lengths[best], buckets_per_day
+    ):
         return None
     gain = sums * np.log(np.maximum(sums, 0.5) / expected) - (sums - expected)
     onset = lengths[int(np.argmax(np.where(off, gain, -np.inf)))]
@@ -247,6 +254,18 @@ def _count_baseline(reference: np.ndarray) -> tuple[float, float]:
     spread = 1.4826 * float(np.median(np.abs(blocks - middle)))
     beyond = max(0.0, spread**2 - rate / _BLOCK) / rate**2
     return rate, 1.0 / (1.0 / (rate * blocks.size * _BLOCK + 0.5) + beyond + _MODEL_ERROR)
+
+
+def _usual_peak(reference: np.ndarray, length: int, buckets_per_day: float) -> float:
+    """Return what windows of that length reach in an ordinary hour: the median over hours of their highest sum.
+
+    Traffic that comes in pulses is not a rate; one past flood does not raise the median.
+    """
+    running = np.concatenate(([0.0], np.cumsum(reference)))
+    sums = running[length:] - running[:-length]
+    hour = max(1, round(buckets_per_day / 24))
+    hours = max(1, round(sums.size / hour))
+    return float(np.median([part.max() for part in np.array_split(sums, hours)]))
 
 
 def _season(history: np.ndarray, buckets_per_day: float, size: int) -> float:

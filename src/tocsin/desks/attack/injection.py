@@ -12,6 +12,7 @@ from __future__ import annotations
 import html
 import math
 import unicodedata
+from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -133,17 +134,25 @@ def judge_request(path: str, body: str | None = None, agent: str | None = None) 
     best = judge_text(route)
     pieces = [*query.split("&"), *((body or "").split("&") if body else [])]
     for piece in (*pieces, query if len(pieces) > 1 else ""):
+        if not piece:
+            continue
         _, assigned, value = piece.partition("=")
         for part in {value if assigned else piece, piece} if len(piece) < 200 else {value if assigned else piece}:
             finding = judge_text(part.replace("+", " "))
             if finding.weight > best.weight:
                 best = finding
     if agent:
-        finding = judge_text(agent)
+        finding = _judge_agent(agent)
         # Ordinary agents hold semicolons, parentheses and short words; only what no browser says counts there.
         if finding.weight > best.weight and (finding.kind == "template" or _NOT_IN_AGENTS.intersection(finding.tokens)):
             best = finding
     return best
+
+
+@lru_cache(maxsize=8192)
+def _judge_agent(agent: str) -> Finding:
+    """Return what a user agent is; few of them make up most requests."""
+    return judge_text(agent)
 
 
 def _character(match: re2._Match[str]) -> str:
