@@ -94,12 +94,12 @@ def watch_counts(
     tolerance
         How much change is ordinary: upwards the expectation is multiplied by it, downwards divided.
     least
-        Upwards, a mean per bucket below it is never worth an alarm.
+        Upwards, a bucket or a mean per bucket below it is never worth an alarm.
     longest, warm
         Longest window, and how many reference buckets (before the windows) are needed at least.
     """
     recent, reference = _split(history, longest, warm)
-    if reference.size == 0:
+    if reference.size == 0 or (direction == "up" and value < least):
         return None
     rate, shape = _count_baseline(reference)
     rate *= _season(history, buckets_per_day, reference.size)
