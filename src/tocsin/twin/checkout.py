@@ -82,7 +82,7 @@ def step_up(store: Store, draws: Draws, payer: Payer, *, wanted: bool = False) -
     if not wanted and not store.controls.steps_up(payer, store.now):
         return True
     store.books.lose(store.now, Loss.FRICTION, STEP_UP_COST)
-    return draws.chance(PASSES_STEP_UP[bool(payer.guilty)])
+    return draws.aside.chance(PASSES_STEP_UP[bool(payer.guilty)])
 
 
 def checkout(store: Store, draws: Draws, payer: Payer, basket: Basket, *, declined_times: int = 0) -> Actor:
@@ -257,6 +257,7 @@ def _obey(
     wanted: Gateway,
 ) -> Generator[int, None, str]:
     """Do what the verdict says with an authorised payment."""
+    store.books.counts[f"{decision.value}_{'guilty' if payer.guilty else 'honest'}"] += 1
     if decision is Decision.DENY:
         return "refused"
     if decision is Decision.HOLD or (order and store.controls.active("order.hold", order, store.now)):

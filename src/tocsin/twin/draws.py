@@ -27,9 +27,18 @@ class Draws:
     """
 
     def __init__(self, *key: int | str) -> None:
+        self._key = key
+        self._aside: Draws | None = None
         digest = hashlib.blake2b("\x1f".join(str(part) for part in key).encode(), digest_size=16).digest()
         self._generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
         self._block: list[float] = []
+
+    @property
+    def aside(self) -> Draws:
+        """A second stream for what happens to the actor: it leaves what the actor wants untouched."""
+        if self._aside is None:
+            self._aside = Draws(*self._key, "aside")
+        return self._aside
 
     def unit(self) -> float:
         """Return a number in [0, 1)."""

@@ -49,6 +49,7 @@ class Service:
         """Serve one request, log it, and return its status: 200, 401 (challenged), 403 (blocked), 500 or 503."""
         store = self._store
         now = store.now
+        draws = draws.aside
         if store.controls.blocks(payer, now):
             return self._log(draws, payer, path, method, 403, 2.0, referrer)
         if store.controls.challenges(payer, now) and not self._proves(draws, payer):

@@ -173,7 +173,7 @@ def _page(
 ) -> bool:
     """Ask for a page, trying again once where the shop is overloaded; return whether they stay."""
     status = store.service.request(draws, payer, path, referrer=referrer)
-    if status in (500, 503) and draws.chance(0.5):
+    if status in (500, 503) and draws.aside.chance(0.5):
         status = store.service.request(draws, payer, path, referrer=referrer)
     if status not in (200, 404):
         return False
