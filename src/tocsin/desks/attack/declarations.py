@@ -33,6 +33,7 @@ WINDOWS = (
     _window("ip_requests_10m", Aggregate.COUNT, "ip", TEN_MINUTES_S),
     _window("ip_earlier_1h", Aggregate.COUNT, "ip", 3000, delay_s=TEN_MINUTES_S),
     _window("ip_views_10m", Aggregate.COUNT, "ip", TEN_MINUTES_S, ("session.viewed",)),
+    _window("host_requests_10s", Aggregate.COUNT, "host", 10),
     _window("host_requests_60s", Aggregate.COUNT, "host", 60),
     _window("host_requests_1h", Aggregate.COUNT, "host", 3600, delay_s=1200),
     _window("host_devices_1h", Aggregate.COUNT, "host", 3600, delay_s=1200, where="has(data.device)"),

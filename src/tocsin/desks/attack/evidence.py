@@ -128,19 +128,24 @@ def floods(batch: Batch, features: Features, http: np.ndarray) -> list[tuple[int
 
 
 def _robots(batch: Batch, features: Features) -> np.ndarray:
-    """Return the rows of robots in a surge: a newcomer's second, fourth, eighth ... request without any page shown.
+    """Return the rows of robots in a surge: a newcomer's second and later requests without any page shown.
 
     It takes a shop whose pages report themselves (requests name devices, views arrive); elsewhere nobody is a robot.
     """
-    now, hour = _counts(features, "host_requests_60s"), _counts(features, "host_requests_1h")
-    expected = hour / 60.0
-    surge = (hour >= LEAST_HOUR) & (now > SURGE * expected + 5.0 * np.sqrt(SURGE * expected) + 10.0)
+    hour = _counts(features, "host_requests_1h")
+    short = _beyond(_counts(features, "host_requests_10s"), hour / 360.0)
+    surge = (hour >= LEAST_HOUR) & (short | _beyond(_counts(features, "host_requests_60s"), hour / 60.0))
     telling = _counts(features, "host_devices_1h") >= DEVICES * hour
     requests = _counts(features, "ip_requests_10m")
     silent = (_counts(features, "ip_views_10m") == 0) & (_counts(features, "ip_earlier_1h") == 0)
     nameless = np.array([device is None for device in batch.texts("device")], bool)
-    due = (requests == 2) | (requests == 4) | ((requests >= 8) & (requests % 8 == 0))
+    due = (requests >= 2) & ((requests <= 8) | (requests % 8 == 0))
     return np.asarray(surge & telling & silent & due & (nameless | (requests >= 8)), bool)
+
+
+def _beyond(count: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return where a count is a surge: twice what is expected, and five standard deviations above that."""
+    return np.asarray(count > SURGE * expected + 5.0 * np.sqrt(SURGE * expected) + 10.0, bool)
 
 
 def scans(batch: Batch, features: Features, http: np.ndarray) -> list[tuple[int, Evidence]]:
