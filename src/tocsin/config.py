@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Largest batch of one fold."""
     verdict_deadline_ms: int = 100
     verdict_fallback: str = "allow"
-    """What is served when the deadline is missed or the journal refuses: ``allow`` (fail-open) or ``hold`` (fail-closed)."""
+    """Served when the deadline is missed or the journal refuses: ``allow`` (fail-open) or ``hold`` (fail-closed)."""
     verdict_mode: str = "shadow"
     """``shadow``: verdicts are computed and recorded, ``allow`` is served; ``live``: the computed verdict is served."""
     segment_bytes: int = 64_000_000
@@ -53,7 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(overrides: dict[str, Any] | None = None, environ: dict[str, str] | None = None) -> Settings:
-    """Return the settings: defaults, then ``TOCSIN_*`` variables, then ``overrides``; Misconfigured names the bad one."""
+    """Return the settings: defaults, then ``TOCSIN_*`` variables, then ``overrides``; Misconfigured names a bad one."""
     environ = dict(os.environ) if environ is None else environ
     values: dict[str, Any] = {}
     known = {field.name: field for field in msgspec.structs.fields(Settings)}

@@ -67,7 +67,7 @@ class PlugDisk(Disk):
 
 
 class World:
-    """An actuator whose effects outlive the process: a file of effects, one line each; a repeated id changes nothing."""
+    """An actuator whose effects outlive the process: a file, one line each; a repeated id changes nothing."""
 
     name = "world"
     verbs = frozenset(VERBS)

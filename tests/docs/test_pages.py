@@ -33,7 +33,7 @@ def test_both_readmes_have_the_same_parts_commands_and_links() -> None:
         assert found[0] == found[1], pattern
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "docs").glob("*.md")) + ["README.md"])
+@pytest.mark.parametrize("name", [*sorted(path.name for path in (ROOT / "docs").glob("*.md")), "README.md"])
 def test_every_link_of_a_page_leads_somewhere(name: str) -> None:
     path = ROOT / "docs" / name if name != "README.md" else ROOT / name
     for link in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):

@@ -32,8 +32,8 @@ def test_the_desk_of_the_page_passes_the_contract_suite(desk: Any) -> None:
 def test_the_desk_of_the_page_finds_a_refund_spree(desk: Any) -> None:
     events = [
         Event(
-            id=str(n), source="shop", type="refund.requested", time=START + n * SECOND, seq=n + 1, tau=START + n * SECOND,
-            data={"order": f"o{n}", "account": "a1"},
+            id=str(n), source="shop", type="refund.requested", seq=n + 1,
+            time=START + n * SECOND, tau=START + n * SECOND, data={"order": f"o{n}", "account": "a1"},
         )
         for n in range(6)
     ]  # fmt: skip

@@ -79,7 +79,9 @@ class House:
 
     def ask(self, one: dict[str, Any], key: str) -> dict[str, Any]:
         """Ask for the verdict of one event, as a checkout does."""
-        answer = httpx.post(f"{self.address}/v1/verdicts", json=one, headers={"authorization": f"Bearer {key}"}, timeout=20)
+        answer = httpx.post(
+            f"{self.address}/v1/verdicts", json=one, headers={"authorization": f"Bearer {key}"}, timeout=20
+        )
         answer.raise_for_status()
         return dict(answer.json())
 
@@ -97,7 +99,14 @@ class House:
 def event(type: str, data: dict[str, Any], seconds_ago: float = 0.0) -> dict[str, Any]:
     """Return a CloudEvent of the shop."""
     moment = datetime.now(UTC) - timedelta(seconds=seconds_ago)
-    return {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "shop", "type": type, "time": moment.isoformat(), "data": data}
+    return {
+        "specversion": "1.0",
+        "id": str(uuid.uuid4()),
+        "source": "shop",
+        "type": type,
+        "time": moment.isoformat(),
+        "data": data,
+    }
 
 
 def payment(number: int, device: str, ip: str, status: str, seconds_ago: float) -> dict[str, Any]:
@@ -135,7 +144,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     said = folder / "said.txt"
     command = [sys.executable, "-m", "tocsin", "up", "--data-dir", str(folder / "data"), "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
-    with said.open("wb") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL) as server:
+    with (
+        said.open("wb") as out,
+        subprocess.Popen(command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL) as server,
+    ):
         try:
             address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
             while True:
@@ -196,7 +208,9 @@ def _seed(house: House) -> None:
         house.ask(payment(number, f"home-{number}", f"192.0.2.{number + 20}", "succeeded", 0), key)
     sent = house.send([payment(0, "quiet", "192.0.2.8", "succeeded", 1), bad], key)
     assert (sent["accepted"], len(sent["refused"])) == (1, 1), sent
-    sent = house.send([*card_testing("first-device", "203.0.113.7"), *card_testing("second-device", "203.0.113.80")], key)
+    sent = house.send(
+        [*card_testing("first-device", "203.0.113.7"), *card_testing("second-device", "203.0.113.80")], key
+    )
     assert sent["accepted"] == 24, sent
     house.until("/v1/incidents", lambda found: found["items"])
     house.until("/v1/actions", lambda found: len(found["items"]) >= 4, state="suggested,asked")

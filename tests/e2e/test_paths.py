@@ -39,7 +39,10 @@ def test_three_numbers_of_the_overview_are_those_of_the_api(house: House, open_p
     assert number(shown["open_incidents"].inner_text()) == overview["open_incidents"]["total"]
     assert number(shown["verdicts"].inner_text()) == sum(overview["verdicts"].values())
     money = shown["money_per_minute"].get_attribute("title") or ""
-    assert round(number(money) * 100) in {round(house.get("/v1/overview")["money_per_minute"]), round(overview["money_per_minute"])}
+    assert round(number(money) * 100) in {
+        round(house.get("/v1/overview")["money_per_minute"]),
+        round(overview["money_per_minute"]),
+    }
 
 
 def test_an_action_is_approved_on_the_row_and_undone_beside_its_expiry(house: House, open_page: Any) -> None:

@@ -55,16 +55,9 @@ function Figures({ overview }: { overview: Data }) {
         <p className="big num" data-figure="events_per_s">
           {figure(events, language)}
         </p>
-        {overview.refusing ? (
-          <p className="form-error">
-            <Icon name="stop" />
-            {t("overview.refusing")}: {overview.refusing}
-          </p>
-        ) : (
-          <p className="quiet">
-            {t("overview.lag", { lag: figure(Math.round(overview.lag_s * 10) / 10, language), queue: count(overview.queue, language) })}
-          </p>
-        )}
+        <p className="quiet">
+          {t("overview.lag", { lag: figure(Math.round(overview.lag_s * 10) / 10, language), queue: count(overview.queue, language) })}
+        </p>
       </div>
       <div className="figure">
         <h2>{t("overview.money")}</h2>

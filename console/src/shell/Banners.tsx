@@ -3,7 +3,7 @@ import { useI18n } from "../i18n/I18n";
 import { Icon } from "../parts/Icon";
 import { useKillSwitch } from "../automation/useKillSwitch";
 
-/** What everybody must know on every page: this is the demo store; nothing acts while the kill switch is on. */
+/** What everybody must know on every page: this is the demo store; nothing acts; nothing comes in. */
 export function Banners() {
   const { t } = useI18n();
   const overview = useOverview().data;
@@ -17,6 +17,12 @@ export function Banners() {
           <button type="button" className="link bare" onClick={() => kill(false)}>
             {t("kill.release")}
           </button>
+        </div>
+      ) : null}
+      {overview?.refusing ? (
+        <div className="banner stop" role="alert">
+          <Icon name="plug" />
+          <span>{t("intake.refuses", { why: overview.refusing })}</span>
         </div>
       ) : null}
       {overview?.demo ? (

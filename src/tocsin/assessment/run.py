@@ -86,7 +86,7 @@ def _cells(column: Any) -> Any:
         return column.to_numpy()
     if kind[:3] in ("int", "uin", "flo") or kind == "bool":
         return column.to_numpy()
-    values = [None if value is None or value != value else value for value in column.tolist()]  # noqa: PLR0124  (NaN)
+    values = [None if value is None or value != value else value for value in column.tolist()]
     kinds = {type(value) for value in values if value is not None}
     return values if len(kinds) <= 1 and kinds <= {str, bool, int, float} else [_text(value) for value in values]
 

@@ -232,7 +232,7 @@ def command(path: str, url: str, speed: float, key: str, mapping_file: str | Non
     source = open_source(path, _mapping(mapping_file))
     headers = {"authorization": f"Bearer {key}"} if key else {}
     capacity = 0 if path == "-" else REORDER
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     try:
         client = httpx.Client(base_url=url, headers=headers, timeout=30.0)
     except (httpx.InvalidURL, ValueError) as error:

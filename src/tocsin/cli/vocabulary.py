@@ -28,7 +28,8 @@ ignored. `time` is RFC 3339 or integer microseconds. Money is an integer in mino
 金额一律为 `currency` 的最小货币单位整数。
 
 Live doors refuse an event that is more than {LATE_LIMIT // MINUTE} minutes old or {AHEAD_LIMIT // 1_000_000} s ahead
-of the receiving clock; file doors run on the data's clock. Identities are remembered for {ID_MEMORY // (60 * MINUTE)} hours.
+of the receiving clock; file doors run on the data's clock. Identities are remembered for
+{ID_MEMORY // (60 * MINUTE)} hours.
 
 ## Privacy classes
 

@@ -27,7 +27,8 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def factor(self, time: int) -> float:
         """Return the expected uplift at a time: 1.0 outside, ``peak`` in the opening minutes, else ``uplift``.
 
-        >>> plan = Campaign(id="c", shop="s", name="n", start=0, end=3_600_000_000, uplift=3.0, peak=20.0, peak_minutes=1)
+        >>> hour = {"start": 0, "end": 3_600_000_000}
+        >>> plan = Campaign(id="c", shop="s", name="n", **hour, uplift=3.0, peak=20.0, peak_minutes=1)
         >>> plan.factor(30_000_000), plan.factor(90_000_000), plan.factor(-1)
         (20.0, 3.0, 1.0)
         """

@@ -60,7 +60,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     fold
         The aggregate.
     by
-        The field of the event that holds the key, an entity's name as a rule (``card``). Events that lack it are left out.
+        The field of the event that holds the key, an entity's name as a rule (``card``). Events without it are left out.
     span_s, delay_s
         Seconds.
     of
@@ -157,8 +157,9 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True):
 class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A CEL expression over the event and its features, with verdict and reason.
 
-    In ``when``: ``event.type``, ``event.time``, ``event.subject``, ``data.<field>``, ``features.<window>``, ``score`` (of the desk's model),
-    ``in_list(name, value)``, ``in_cidr(list_name, ip)``. A rule that ends in an error does not fire and is counted by cause.
+    In ``when``: ``event.type``, ``event.time``, ``event.subject``, ``data.<field>``, ``features.<window>``, ``score``
+    (of the desk's model), ``in_list(name, value)``, ``in_cidr(list_name, ip)``. A rule that ends in an error does not
+    fire and is counted by cause.
     """
 
     id: str
@@ -231,7 +232,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     """One closed bucket of one series with the buckets before it.
 
     ``start`` in microseconds; ``value`` NaN where the measure is missing; ``n`` events in it. ``history`` and
-    ``history_n`` are float64 arrays of the earlier closed buckets, oldest first, at most ``keep`` of them, without gaps.
+    ``history_n`` are float64 arrays of the earlier closed buckets, oldest first, at most ``keep``, without gaps.
     ``factor`` is the campaign's expected uplift at its start. ``sample`` holds up to 8 event seqs.
     """
 
@@ -263,8 +264,8 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
 class Labelled(msgspec.Struct, frozen=True, kw_only=True):
     """Matured labels with the features that were served: the only thing a desk learns from.
 
-    ``x`` float64 [n, k] (NaN missing) with ``names`` [k]; ``y`` bool [n]; ``time`` int64 [n]; ``amount`` int64 [n] minor
-    units; ``entity`` object [n], the card or account of each row, for splits.
+    ``x`` float64 [n, k] (NaN missing) with ``names`` [k]; ``y`` bool [n]; ``time`` int64 [n]; ``amount`` int64 [n],
+    minor units; ``entity`` object [n], the card or account of each row, for splits.
     """
 
     names: tuple[str, ...]
@@ -276,7 +277,7 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A learned model and its figures: ``artefact`` are the bytes that the desk's ``load`` reads, ``card`` plain JSON."""
+    """A learned model and its figures: ``artefact`` are the bytes that ``with_model`` reads, ``card`` plain JSON."""
 
     desk: str
     artefact: bytes

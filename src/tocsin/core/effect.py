@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tocsin.core.action import Effect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LEAST_CHANGE = 0.2
 """A change of the level by less than this share counts as none."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tocsin.core.signal import Text  # noqa: TC001  (msgspec reads the annotations at run time)
+from tocsin.core.signal import Text
 from tocsin.errors import Conflict
 
 
@@ -45,7 +45,10 @@ class Severity(StrEnum):
 
 
 class Moment(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of an incident's timeline: when, what (``signal``, ``phase``, ``ruling``, ``action``, ``outcome``, ``label``, ``note``), who, and details."""
+    """One line of an incident's timeline: when, what, who, and details.
+
+    ``what`` is ``signal``, ``phase``, ``ruling``, ``outcome``, ``label`` or ``note``; ``ref`` the id of the thing.
+    """
 
     time: int
     what: str
@@ -87,7 +90,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def advance(incident: Incident, phase: Phase, moment: Moment) -> Incident:
-    """Return the incident in its next phase with the moment on its timeline; Conflict where the life cycle forbids it."""
+    """Return the incident in its next phase, the moment on its timeline; Conflict where the life cycle forbids it."""
     if phase is not incident.phase and phase not in NEXT[incident.phase]:
         raise Conflict(f"incident {incident.id} is {incident.phase}; it cannot become {phase}")
     return msgspec.structs.replace(

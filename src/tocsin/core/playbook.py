@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tocsin.core.action import VERBS, Expectation
-from tocsin.core.signal import Text  # noqa: TC001  (msgspec reads the annotations at run time)
+from tocsin.core.signal import Text
 from tocsin.errors import Misconfigured
 
 

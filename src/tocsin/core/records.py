@@ -80,7 +80,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One row of the guard: a budget per verb, a mode of a playbook or verb, a protected subject.
 
     ``kind`` is ``budget`` (``key`` a verb, ``number`` units per ``per_s``), ``automation`` (``key`` ``playbook:NAME``
-    or ``verb:NAME``, ``word`` suggest/approve/auto), ``protected`` (``key`` a subject; never acted on without a person).
+    or ``verb:NAME``, ``word`` suggest/approve/auto), ``protected`` (``key`` a subject; acted on by a person only).
     """
 
     id: str

@@ -17,9 +17,11 @@ import msgspec
 import numpy as np
 
 from tocsin.flow import cel_rows, cel_scalar
-from tocsin.flow.cel_scalar import CAUSES, CelFault, Env
+from tocsin.flow.cel_columns import CODE
+from tocsin.flow.cel_scalar import Env
 from tocsin.flow.cel_syntax import CelError, parse
 from tocsin.flow.cel_types import FILTER, INCIDENT, RULE, Checker, Scope
+from tocsin.flow.cel_values import CAUSES, CelFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +84,7 @@ class Program:
             try:
                 values[row] = self._single(Env({**roots, "score": score}, lists, event.tau))
             except CelFault as fault:
-                codes[row] = cel_rows.CODE[fault.cause]
+                codes[row] = CODE[fault.cause]
         return values, codes
 
     def rows(
@@ -96,7 +98,7 @@ class Program:
         values, codes = self.values(batch, features, scores, lists)
         if values.dtype == object:
             wrong = np.fromiter((value.__class__ is not bool for value in values), bool, batch.n) & (codes == 0)
-            codes[wrong] = cel_rows.CODE["overload"]
+            codes[wrong] = CODE["overload"]
             values = np.fromiter((value is True for value in values), bool, batch.n)
         if not codes.any():
             return values, None

@@ -1,6 +1,6 @@
 """The CEL subset on columns: a tree becomes one NumPy function over all rows of a batch.
 
-A column is (values [n], codes int8 [n]): the code is the place of the cause in ``cel_scalar.CAUSES``, 0 where the row
+A column is (values [n], codes int8 [n]): the code is the place of the cause in ``cel_values.CAUSES``, 0 where the row
 has a value. Trees whose types are known only when they run (``dyn``, computed lists) are not for columns.
 """
 
@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tocsin.flow.cel_scalar import CALLS, CAUSES, CelFault, Env, fit, in_cidr, in_list
+from tocsin.flow.cel_columns import CODE, COMPARE, Part, Values, compared, doubles, first, integers
 from tocsin.flow.cel_syntax import INT_MIN, Node
+from tocsin.flow.cel_values import CALLS, CelFault, fit, in_cidr, in_list
 
 if TYPE_CHECKING:
     from tocsin.core.desk import Batch, Features
     from tocsin.flow.lists import Lists
 
-Values = np.ndarray
-Part = tuple[Values, Values]
 Step = Callable[["Rows"], Part]
-CODE = {cause: code for code, cause in enumerate(CAUSES)}
 DTYPES: dict[str, Any] = {"int": np.int64, "double": np.float64, "bool": np.bool_, "string": object}
 BLANK: dict[str, Any] = {"int": 0, "double": 0.0, "bool": False, "string": ""}
 
@@ -87,14 +85,6 @@ def build(node: Node) -> Step:
     return _BUILDERS[node.kind](node)
 
 
-def _first(*codes: Values) -> Values:
-    """Return the first cause of each row."""
-    found = codes[0]
-    for code in codes[1:]:
-        found = np.where(found != 0, found, code)
-    return found
-
-
 def _literal(node: Node) -> Step:
     value, dtype = node.value, DTYPES[node.type]
 
@@ -142,7 +132,7 @@ def _negate(node: Node) -> Step:
         if not whole:
             return -values, codes
         edge = values == INT_MIN
-        return np.where(edge, 0, -values), _first(codes, np.where(edge, CODE["overflow"], 0).astype(np.int8))
+        return np.where(edge, 0, -values), first(codes, np.where(edge, CODE["overflow"], 0).astype(np.int8))
 
     return step
 
@@ -157,7 +147,7 @@ def _logic(node: Node) -> Step:
         for part in parts:
             values, codes = part(rows)
             decided |= (codes == 0) & (values == decides)
-            found = _first(found, codes)
+            found = first(found, codes)
         return decided if decides else ~decided, np.where(decided, 0, found).astype(np.int8)
 
     return step
@@ -168,52 +158,32 @@ def _choose(node: Node) -> Step:
 
     def step(rows: Rows) -> Part:
         (choice, codes), (left, left_codes), (right, right_codes) = condition(rows), then(rows), other(rows)
-        return np.where(choice, left, right), _first(codes, np.where(choice, left_codes, right_codes))
+        return np.where(choice, left, right), first(codes, np.where(choice, left_codes, right_codes))
 
     return step
 
 
-_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
-    "==": np.equal,
-    "!=": np.not_equal,
-    "<": np.less,
-    "<=": np.less_equal,
-    ">": np.greater,
-    ">=": np.greater_equal,
-}
-
-
-def _compared(op: str, left: Values, right: Values, mixed: bool) -> Part:
-    """Return a comparison without the causes of its sides."""
-    codes = np.zeros(len(left), np.int8)
-    if mixed:
-        left, right = left.astype(np.float64), right.astype(np.float64)
-    if left.dtype == np.float64 and op not in ("==", "!="):
-        codes = np.where(np.isnan(left) | np.isnan(right), CODE["not-a-number"], 0).astype(np.int8)
-    return _COMPARE[op](left, right).astype(bool), codes
-
-
 def _binary(node: Node) -> Step:
-    op, (first, second) = node.value, node.args
+    op, (one, other) = node.value, node.args
     if op == "in":
         return _in(node)
-    if op in ("==", "!=") and "null" in (first.type, second.type):
+    if op in ("==", "!=") and "null" in (one.type, other.type):
         return _null(node)
-    left, right = build(first), build(second)
-    mixed = first.type != second.type
-    if op in _COMPARE:
-        compute: Callable[[Values, Values], Part] = lambda a, b: _compared(op, a, b, mixed)  # noqa: E731
+    left, right = build(one), build(other)
+    mixed = one.type != other.type
+    if op in COMPARE:
+        compute: Callable[[Values, Values], Part] = lambda a, b: compared(op, a, b, mixed)
     elif node.type == "int":
-        compute = lambda a, b: _integers(op, a, b)  # noqa: E731
+        compute = lambda a, b: integers(op, a, b)
     elif node.type == "double":
-        compute = lambda a, b: (_doubles(op, a, b), np.zeros(len(a), np.int8))  # noqa: E731
+        compute = lambda a, b: (doubles(op, a, b), np.zeros(len(a), np.int8))
     else:
-        compute = lambda a, b: (a + b, np.zeros(len(a), np.int8))  # noqa: E731
+        compute = lambda a, b: (a + b, np.zeros(len(a), np.int8))
 
     def step(rows: Rows) -> Part:
         (a, a_codes), (b, b_codes) = left(rows), right(rows)
         values, codes = compute(a, b)
-        return values, _first(a_codes, b_codes, codes)
+        return values, first(a_codes, b_codes, codes)
 
     return step
 
@@ -243,42 +213,11 @@ def _in(node: Node) -> Step:
         found = np.zeros(rows.n, bool)
         for part, other in zip(parts, mixed, strict=True):
             candidate, more = part(rows)
-            found |= _compared("==", values, candidate, other)[0]
-            codes = _first(codes, more)
+            found |= compared("==", values, candidate, other)[0]
+            codes = first(codes, more)
         return found, codes
 
     return step
-
-
-def _doubles(op: str, left: Values, right: Values) -> Values:
-    with np.errstate(all="ignore"):
-        if op == "/":
-            return np.asarray(left / right)
-        return np.asarray(left + right if op == "+" else left - right if op == "-" else left * right)
-
-
-def _integers(op: str, left: Values, right: Values) -> Part:
-    """Return int64 arithmetic that never wraps: overflow and division by zero are causes."""
-    with np.errstate(all="ignore"):
-        codes = np.zeros(len(left), np.int8)
-        if op in "/%":
-            zero, edge = right == 0, (left == INT_MIN) & (right == -1)
-            codes[zero], codes[edge] = CODE["division"], CODE["overflow"]
-            divisor = np.where(zero | edge, 1, right)
-            rest = np.fmod(left, divisor)
-            return (rest if op == "%" else (left - rest) // divisor), codes
-        if op == "*":
-            values = left * right
-            safe = np.where(left == 0, 1, left)
-            wrapped = (left != 0) & ((values // safe != right) | ((left == -1) & (right == INT_MIN)))
-        elif op == "+":
-            values = left + right
-            wrapped = ((left ^ values) & (right ^ values)) < 0
-        else:
-            values = left - right
-            wrapped = ((left ^ right) & (left ^ values)) < 0
-        codes[wrapped] = CODE["overflow"]
-        return values, codes
 
 
 def _call(node: Node) -> Step:
@@ -292,7 +231,7 @@ def _call(node: Node) -> Step:
 
     def step(rows: Rows) -> Part:
         columns = [part(rows) for part in parts]
-        codes = _first(*(part[1] for part in columns)).astype(np.int8)
+        codes = first(*(part[1] for part in columns)).astype(np.int8)
         values = np.full(rows.n, blank, dtype)
         lists = [column.tolist() for column, _ in columns]
         for row in np.flatnonzero(codes == 0).tolist():
@@ -314,7 +253,7 @@ def _listed(name: str, parts: list[Step]) -> Step:
 
     def step(rows: Rows) -> Part:
         (names, name_codes), (keys, key_codes) = (part(rows) for part in parts)
-        codes = _first(name_codes, key_codes).astype(np.int8)
+        codes = first(name_codes, key_codes).astype(np.int8)
         values = np.zeros(rows.n, bool)
         names, keys, events = names.tolist(), keys.tolist(), rows.batch.events
         for row in np.flatnonzero(codes == 0).tolist():
@@ -340,5 +279,3 @@ _BUILDERS: dict[str, Callable[[Node], Step]] = {
     "binary": _binary,
     "call": _call,
 }
-
-__all__ = ["Env", "NotColumns", "Rows", "build"]

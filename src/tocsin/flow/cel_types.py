@@ -1,7 +1,8 @@
 """The types of the CEL subset: what an expression may name, and the check that runs when it is saved.
 
 Types are ``int``, ``double``, ``string``, ``bool``, ``null``, ``list`` (``list(int)`` where the elements are known) and
-``dyn`` (known only when it runs). Fields of the vocabulary: integer, money and time are int; number is double.
+``dyn`` (known only when it runs). Fields of the vocabulary: integer, money and time are int; number is double; one that
+differs between the scope's event types is dyn.
 """
 
 from __future__ import annotations
@@ -160,9 +161,7 @@ class Checker:
             where = f" of {', '.join(self.scope.types)}" if self.scope.types else ""
             raise self._fail(node, f"the vocabulary{where} has no field {name!r}{did_you_mean(name, self.data)}")
         types = self.data[name]
-        if len(types) > 1:
-            raise self._fail(node, f"{name!r} is {' or '.join(sorted(types))} here; name the event types in 'on'")
-        return next(iter(types))
+        return next(iter(types)) if len(types) == 1 else "dyn"
 
     def _has(self, node: Node) -> str:
         self.check(node.args[0])

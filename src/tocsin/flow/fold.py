@@ -24,6 +24,7 @@ from tocsin.flow.deadlines import Deadlines
 from tocsin.flow.lists import Lists
 from tocsin.flow.outputs import Fault, Folded, Row
 from tocsin.flow.rules import RuleSet, fired
+from tocsin.flow.run import Run
 from tocsin.flow.seats import Seat, judge_until, woken
 from tocsin.flow.series import Tracks
 from tocsin.flow.windows import Windows
@@ -33,35 +34,11 @@ if TYPE_CHECKING:
 
     from tocsin.core.desk import Bucket, Deadline, Desk, Miss, Rule, Series
     from tocsin.core.events import Event
-    from tocsin.core.signal import Signal
     from tocsin.flow.batch import FeatureTable
 
 __all__ = ["Fault", "Fold", "Folded", "Row"]
 TOLD_MEMORY = 7 * DAY
 """How long the identity of a signal is remembered: it is given out once in that time."""
-Place = tuple[int, int]
-"""Row of the slice; 0 for the wake-ups before it, 1 for the row itself."""
-Said = tuple[Place, int, str, "Signal"]
-"""Where a signal was said, its tau, the desk, the signal."""
-
-
-class Run:
-    """What one slice brings up on the way: signals with their places, and the desks that failed."""
-
-    def __init__(self) -> None:
-        self.said: list[Said] = []
-        self.faults: dict[str, tuple[Place, str]] = {}
-
-    def fail(self, desk: str, place: Place, error: str) -> None:
-        """Note where a desk failed: the earliest place counts."""
-        known = self.faults.get(desk)
-        if known is None or place < known[0]:
-            self.faults[desk] = (place, error)
-
-    def before_fault(self, desk: str, place: Place) -> bool:
-        """Return whether a place comes before the desk failed."""
-        fault = self.faults.get(desk)
-        return fault is None or place < fault[0]
 
 
 class Fold:

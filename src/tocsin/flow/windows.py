@@ -143,7 +143,10 @@ class Windows:
         return hashlib.blake2b("\n".join([str(self.tau), *lines]).encode(), digest_size=16).hexdigest()
 
     def split(self, groups: Sequence[frozenset[int]]) -> list[Windows]:
-        """Return one part per group of shards (0..255): it reads and keeps only the keys of its shards."""
+        """Return one part per group of shards (0..255): it reads and keeps only the keys of its shards.
+
+        What an event reads over several items is the largest (recency: smallest) of what the parts say.
+        """
         if sorted(shard for group in groups for shard in group) != list(range(SHARDS)):
             raise Misconfigured("split: the groups must name every shard from 0 to 255 exactly once")
         parts = []

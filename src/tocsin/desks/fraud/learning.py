@@ -41,7 +41,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     folds: int = 4
     seed: int = 0
     rounds: int = 250
-    bags: int = 3
+    bags: int = 2
     most_rows: int = 300_000
     """More rows than this are thinned: all frauds stay, legitimate ones are drawn and weighted up."""
     compared_rows: int = 60_000
