@@ -233,6 +233,7 @@ def test_numbers_are_summed_in_fixed_point() -> None:
         (window(A.COUNT, 60, field="amount"), "takes no field"),
         (window(A.SUM, 60, field="status"), "not a number"),
         (window(A.COUNT, 60, by="items.sku"), "each=True"),
+        (window(A.COUNT, 60, where="item.quantity > 1"), "unknown name 'item'"),
         (window(A.COUNT, 60, where="data.amuont > 1"), "did you mean 'amount'"),
     ],
 )

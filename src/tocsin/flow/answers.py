@@ -115,7 +115,7 @@ class Answers:
                 found.append(
                     Row(
                         index=row + offset,
-                        score=score if score == score else None,
+                        score=score if score == score else None,  # noqa: PLR0124  (NaN)
                         computed=Decision.ALLOW,
                         shadow=Decision.ALLOW,
                         features=features.get(row, {}),
@@ -128,7 +128,7 @@ class Answers:
             found.append(
                 Row(
                     index=row + offset,
-                    score=score if score == score else None,
+                    score=score if score == score else None,  # noqa: PLR0124
                     computed=BY_RANK[draft.computed],
                     shadow=BY_RANK[draft.shadow],
                     reasons=tuple(draft.live_reasons if held else [*draft.live_reasons, *draft.reasons]),

@@ -178,7 +178,7 @@ def _binary(node: Node) -> Step:
     elif node.type == "double":
         compute = lambda a, b: (doubles(op, a, b), np.zeros(len(a), np.int8))
     else:
-        compute = lambda a, b: (a + b, np.zeros(len(a), np.int8))
+        compute = lambda a, b: (a + b, np.zeros(len(a), np.int8))  # noqa: E731
 
     def step(rows: Rows) -> Part:
         (a, a_codes), (b, b_codes) = left(rows), right(rows)

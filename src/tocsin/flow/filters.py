@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from tocsin.flow.cel import FILTER, Program, compile_expression
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
     from tocsin.flow.batch import PlainBatch
 
 
-def filter_of(text: str, types: tuple[str, ...]) -> Program:
-    """Return the compiled filter for events of these types; CelError where it is wrong."""
-    return compile_expression(text, FILTER.narrow(types))
+WHOLE = msgspec.structs.replace(FILTER, roots=("event", "data"))
+"""Filters over events without a look at single items."""
+
+
+def filter_of(text: str, types: tuple[str, ...], *, item: bool = False) -> Program:
+    """Return the compiled filter for events of these types, or for their items; CelError where it is wrong."""
+    return compile_expression(text, (FILTER if item else WHOLE).narrow(types))
 
 
 def passes(batch: PlainBatch, text: str, types: tuple[str, ...], counters: Counter[str]) -> list[bool]:
@@ -41,7 +46,7 @@ def passes(batch: PlainBatch, text: str, types: tuple[str, ...], counters: Count
 
 def item_filter(text: str, types: tuple[str, ...], counters: Counter[str]) -> Callable[[dict[str, Any], Event], bool]:
     """Return the filter over (item, event); errors are false, and counted."""
-    program = filter_of(text, types)
+    program = filter_of(text, types, item=True)
 
     def keep(item: dict[str, Any], event: Event) -> bool:
         fields = {

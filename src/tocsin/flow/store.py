@@ -161,7 +161,7 @@ class Store(Generic[Cell]):
         """Write the largest value of the keys (recency: the smallest)."""
         readings = [self.read(cells.get(key), tau, currency) for key in keys]
         for out, *values in zip(outs, *readings, strict=True):
-            known = [value for value in values if value == value]
+            known = [value for value in values if value == value]  # noqa: PLR0124  (NaN)
             if known:
                 out[row] = min(known) if self.reads_first else max(known)
 
