@@ -60,7 +60,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     fold
         The aggregate.
     by
-        The field of the event that holds the key, an entity's name as a rule (``card``). Events without it are left out.
+        Field that holds the key, an entity's name as a rule (``card``). Events without it are left out.
     span_s, delay_s
         Seconds.
     of
