@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -115,7 +116,7 @@ class Answers:
                 found.append(
                     Row(
                         index=row + offset,
-                        score=score if score == score else None,  # noqa: PLR0124  (NaN)
+                        score=None if math.isnan(score) else score,
                         computed=Decision.ALLOW,
                         shadow=Decision.ALLOW,
                         features=features.get(row, {}),
@@ -128,7 +129,7 @@ class Answers:
             found.append(
                 Row(
                     index=row + offset,
-                    score=score if score == score else None,  # noqa: PLR0124
+                    score=None if math.isnan(score) else score,
                     computed=BY_RANK[draft.computed],
                     shadow=BY_RANK[draft.shadow],
                     reasons=tuple(draft.live_reasons if held else [*draft.live_reasons, *draft.reasons]),

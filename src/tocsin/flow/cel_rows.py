@@ -171,14 +171,7 @@ def _binary(node: Node) -> Step:
         return _null(node)
     left, right = build(one), build(other)
     mixed = one.type != other.type
-    if op in COMPARE:
-        compute: Callable[[Values, Values], Part] = lambda a, b: compared(op, a, b, mixed)
-    elif node.type == "int":
-        compute = lambda a, b: integers(op, a, b)
-    elif node.type == "double":
-        compute = lambda a, b: (doubles(op, a, b), np.zeros(len(a), np.int8))
-    else:
-        compute = lambda a, b: (a + b, np.zeros(len(a), np.int8))  # noqa: E731
+    compute = _operation(op, node.type, mixed)
 
     def step(rows: Rows) -> Part:
         (a, a_codes), (b, b_codes) = left(rows), right(rows)
@@ -186,6 +179,17 @@ def _binary(node: Node) -> Step:
         return values, first(a_codes, b_codes, codes)
 
     return step
+
+
+def _operation(op: str, type_: str, mixed: bool) -> Callable[[Values, Values], Part]:
+    """Return what a comparison, arithmetic or a joining of texts does to two columns of values."""
+    if op in COMPARE:
+        return lambda a, b: compared(op, a, b, mixed)
+    if type_ == "int":
+        return lambda a, b: integers(op, a, b)
+    if type_ == "double":
+        return lambda a, b: (doubles(op, a, b), np.zeros(len(a), np.int8))
+    return lambda a, b: (a + b, np.zeros(len(a), np.int8))
 
 
 def _null(node: Node) -> Step:

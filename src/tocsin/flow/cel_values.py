@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -38,7 +39,7 @@ def fit(value: Any, type_: str) -> Any:
         return value if kind is int and INT_MIN <= value <= INT_MAX else None
     if type_ == "double":
         if kind is float:
-            return value if value == value else None
+            return None if math.isnan(value) else value
         return float(value) if kind is int else None
     if type_ == "bool":
         return value if kind is bool else None
@@ -91,7 +92,7 @@ def ordered(op: str, left: Any, right: Any) -> bool:
     if is_number(left) and is_number(right):
         if left.__class__ is not right.__class__:
             left, right = float(left), float(right)
-        if left != left or right != right:
+        if math.isnan(left) or math.isnan(right):
             raise CelFault("not-a-number")
     elif kind_of(left) != kind_of(right) or kind_of(left) not in ("string", "bool"):
         raise CelFault("overload")
@@ -132,7 +133,7 @@ def divided(left: float, right: float) -> float:
     """Return a quotient of doubles as IEEE 754 has it."""
     if right:
         return left / right
-    if not left or left != left or right != right:
+    if not left or math.isnan(left) or math.isnan(right):
         return float("nan")
     return float("inf") if (left > 0) == (str(right)[0] != "-") else float("-inf")
 
@@ -180,8 +181,8 @@ def to_text(value: Any) -> str:
         return str(value)
     if kind != "double":
         raise CelFault("overload")
-    if value in (float("inf"), float("-inf")) or value != value:
-        return "NaN" if value != value else str(value)
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else str(value)
     text = format(Decimal(repr(value)), "f")
     return text.removesuffix(".0")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -161,7 +162,7 @@ class Store(Generic[Cell]):
         """Write the largest value of the keys (recency: the smallest)."""
         readings = [self.read(cells.get(key), tau, currency) for key in keys]
         for out, *values in zip(outs, *readings, strict=True):
-            known = [value for value in values if value == value]  # noqa: PLR0124  (NaN)
+            known = [value for value in values if not math.isnan(value)]
             if known:
                 out[row] = min(known) if self.reads_first else max(known)
 
