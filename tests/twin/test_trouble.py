@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,6 @@ from tocsin.errors import Misconfigured
 from tocsin.twin.store import Recorder, Store
 from tocsin.twin.trouble import NAMES, STRENGTHS, compose, named, parse, read, strengths_of
 from tocsin.twin.world import EPOCH
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAD = "name: x\nduration_s: 600\nparts:\n"
 FAILURE = "  - {primitive: failure, stream: payments, share: 0.5"
@@ -124,3 +121,22 @@ def test_an_unseen_spec_of_every_primitive_runs() -> None:
     assert sum(row["reason"] == "adjusted" for row in told["stock.changed"]) == 15
     assert sum(row["success"] is False for row in told["account.login"]) > 300
     assert any(row["status"] == 500 for row in told["http.request"])
+
+
+def test_a_spec_without_truth_names_its_broken_gateways() -> None:
+    """A failure of two gateways makes both right to act on; where the spec says something else, that counts."""
+    text = HEAD + FAILURE + ", where: {gateway: [beta-pay, alpha-pay]}}"
+    assert compose(parse(text), seed=1, strength="medium", begin=0).subjects == (
+        "service:alpha-pay",
+        "service:beta-pay",
+    )
+    told = parse(text + "\nexpect: {subjects: ['service:web']}")
+    assert compose(told, seed=1, strength="medium", begin=0).subjects == ("service:web",)
+
+
+def test_the_spec_in_the_docs_is_one() -> None:
+    """What docs/drills.md shows is accepted, and its overlap begins where it says."""
+    page = (Path(__file__).parents[2] / "docs" / "drills.md").read_text("utf-8")
+    spec = parse(page.split("```yaml\n")[1].split("```")[0])
+    parts = compose(spec, seed=1, strength="weak", begin=0).parts
+    assert parts[1].start == parts[0].end - 300 * SECOND

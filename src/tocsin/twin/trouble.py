@@ -245,8 +245,14 @@ def compose(spec: Mapping[str, Any], *, seed: int, strength: str, begin: int) ->
         parts=tuple(parts),
         groups=groups,
         kinds=tuple(expect.get("kinds", ())),
-        subjects=tuple(expect.get("subjects", ())),
+        subjects=tuple(expect.get("subjects", _broken(parts))),
     )
+
+
+def _broken(parts: Iterable[Part]) -> list[str]:
+    """Return the subjects that parts name themselves: gateways that fail or are slow."""
+    failing = [part for part in parts if part.primitive in ("failure", "latency")]
+    return sorted({f"service:{name}" for part in failing for name in part.where.get("gateway", ())})
 
 
 def _part(raw: Mapping[str, Any], number: int, strength: str, first: int, last: int, earlier: list[Part]) -> Part:
