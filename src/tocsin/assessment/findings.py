@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,14 +36,15 @@ def signals_of(
     names: Sequence[str],
     features: Sequence[Feature],
 ) -> list[Signal]:
-    """Return one signal for each row that would not simply be allowed, highest score first."""
-    order = np.argsort(-scored.raw, kind="stable")
+    """Return one signal for each row at risk, highest score first; at most ``MOST_LISTED``."""
+    order = np.argsort(-scored.score, kind="stable")
+    explain = _Explainer(scored.columns, features)
     risky = [int(place) for place in order if scored.risky[place]]
     signals = []
     for place in risky[:MOST_LISTED]:
         row = int(scored.rows[place])
         when = int(plate.at[row]) if plate.at is not None else 0
-        reasons = _reasons(plate, scored, place, row, features)
+        reasons = explain.reasons(scored.parts[place], row)
         evidence = {"row": row + 1, "line": int(lines[row]), "file": names[row], "decision": scored.decisions[place]}
         signals.append(
             Signal(
@@ -61,39 +63,58 @@ def signals_of(
     return signals
 
 
-def _reasons(plate: Plate, scored: Scored, place: int, row: int, features: Sequence[Feature]) -> tuple[Reason, ...]:
-    parts = scored.parts[place]
-    found = []
-    for column in strongest(parts, np.arange(len(parts)), most=4):
-        value: float | str | None = None
-        if column < len(features):
-            cell = features[column].values[row]
-            missing = cell is None or (not isinstance(cell, str) and np.isnan(cell))
-            value = None if missing else (cell if isinstance(cell, str) else float(cell))
-        found.append(
-            Reason(
-                code="column-raises-score",
-                text=_reason_text(scored.columns[column], value, features[column] if column < len(features) else None),
-                feature=scored.columns[column],
-                value=value,
-                contribution=float(parts[column]),
+class _Explainer:
+    """Puts the parts of a row's score into words; what is usual in a column is looked up once."""
+
+    def __init__(self, columns: Sequence[str], features: Sequence[Feature]) -> None:
+        self._columns = columns
+        self._features = features
+        self._counts: dict[int, Counter[str | None]] = {}
+        self._middles: dict[int, float] = {}
+
+    def reasons(self, parts: np.ndarray, row: int) -> tuple[Reason, ...]:
+        """Return up to four reasons, the strongest first; contributions are those of ``parts``."""
+        found = []
+        for column in strongest(parts, np.arange(len(parts)), most=4):
+            value, text = self._told(column, row)
+            found.append(
+                Reason(
+                    code="column-raises-score",
+                    text=text,
+                    feature=self._columns[column],
+                    value=value,
+                    contribution=float(parts[column]),
+                )
             )
+        return tuple(found)
+
+    def _told(self, column: int, row: int) -> tuple[float | str | None, Text]:
+        name = self._columns[column]
+        if column >= len(self._features):
+            return None, Text("an unusual combination of columns", "各列取值的组合少见")
+        feature = self._features[column]
+        cell = feature.values[row]
+        if cell is None or (feature.kind == "number" and np.isnan(cell)):
+            return None, Text(f"{name} is missing", f"{name} 缺失")
+        if feature.kind == "number":
+            return float(cell), self._number(column, name, float(cell))
+        if column not in self._counts:
+            self._counts[column] = Counter(feature.values)
+        count = self._counts[column][cell]
+        if feature.kind == "key":  # a key may name a person: how often it occurs is said, never the key itself
+            return float(count), Text(
+                f"the {name} of this row occurs {count:,} times", f"该行的 {name} 出现 {count:,} 次"
+            )
+        share = count / len(feature.values)
+        return str(cell), Text(f"{name} is {cell} ({share:.1%} of rows)", f"{name} 为 {cell}（占 {share:.1%}）")
+
+    def _number(self, column: int, name: str, value: float) -> Text:
+        if column not in self._middles:
+            self._middles[column] = float(np.nanmedian(self._features[column].values))
+        middle = self._middles[column]
+        return Text(
+            f"{name} is {value:,.6g} (typically {middle:,.6g})", f"{name} 为 {value:,.6g}（通常为 {middle:,.6g}）"
         )
-    return tuple(found)
-
-
-def _reason_text(column: str, value: float | str | None, feature: Feature | None) -> Text:
-    if feature is None:
-        return Text("an unusual combination of columns", "各列取值的组合少见")
-    if value is None:
-        return Text(f"{column} is missing", f"{column} 缺失")
-    if isinstance(value, str):
-        share = float(np.mean(feature.values == value))
-        return Text(f"{column} is {value} ({share:.1%} of rows)", f"{column} 为 {value}（占 {share:.1%}）")
-    middle = float(np.nanmedian(feature.values))
-    return Text(
-        f"{column} is {value:,.6g} (typically {middle:,.6g})", f"{column} 为 {value:,.6g}（通常为 {middle:,.6g}）"
-    )
 
 
 def incident_of(signals: Sequence[Signal], scored: Scored, name: str, plate: Plate) -> list[dict[str, Any]]:

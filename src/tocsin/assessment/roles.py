@@ -67,8 +67,13 @@ def plate(frame: pl.DataFrame, *, label: str = "", time: str = "", leave_out: Se
 
 def texts_of(series: pl.Series) -> list[str | None]:
     """Return a column as texts, None where the cell is empty."""
-    found = [None if value is None else key_text(value) for value in series.to_list()]
-    return [None if value is None or is_missing(value) else value for value in found]
+    values = series.to_list()
+    known: dict[object, str | None] = {None: None}
+    for value in values:
+        if value not in known:
+            text = key_text(value)
+            known[value] = None if is_missing(text) else text
+    return [known[value] for value in values]
 
 
 def _label_of(frame: pl.DataFrame) -> str:
@@ -142,14 +147,13 @@ def _times(frame: pl.DataFrame, columns: Sequence[str], asked: str) -> dict[str,
 
 
 def _parsed_times(series: pl.Series, named: bool) -> list[int | None] | None:
+    sample = [text for text in texts_of(series.drop_nulls().head(200)) if text is not None]
+    if not sample or (not named and all(text.replace(".", "", 1).isdigit() for text in sample)):
+        return None
+    if sum(parse_time(text, day_first=day_first(sample)) is not None for text in sample) < 0.9 * len(sample):
+        return None
     texts = texts_of(series)
-    present = [text for text in texts if text is not None]
-    if not present or (not named and all(text.replace(".", "", 1).isdigit() for text in present[:200])):
-        return None
-    first = day_first(present)
-    sample = present[:200]
-    if sum(parse_time(text, day_first=first) is not None for text in sample) < 0.9 * len(sample):
-        return None
+    first = day_first(text for text in texts if text is not None)
     return [None if text is None else parse_time(text, day_first=first) for text in texts]
 
 

@@ -66,7 +66,7 @@ def normal(text: str) -> str:
     >>> normal(" １２３，４５６．７８ ")
     '123,456.78'
     """
-    return unicodedata.normalize("NFKC", text).strip()
+    return (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
 
 
 def is_missing(text: str) -> bool:

@@ -35,7 +35,7 @@ MODELS = (CHANCE, SINGLE, LINEAR, LOGISTIC, BOOSTING)
 FIGURES = ("mse", "log_likelihood", "ap", "recall_at_1pct_fpr")
 LEAST_POSITIVES = 10
 """With fewer positives no model is fitted."""
-MOST_ROWS = 200_000
+MOST_ROWS = 100_000
 """Folds are drawn from at most this many rows (the latest where there is time)."""
 _FOLDS = 5
 _EDGE = 1e-6
@@ -252,7 +252,7 @@ def boost(x: np.ndarray, y: np.ndarray, at: np.ndarray | None, seed: int) -> tre
         "feature_fraction": 0.9,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
-        "num_threads": 1 if len(y) < 50_000 else 0,
+        "num_threads": 1 if len(y) < 250_000 else 0,
     }
     order = np.argsort(at, kind="stable") if at is not None else np.random.default_rng(seed).permutation(len(y))
     cut = int(len(y) * 0.8)
