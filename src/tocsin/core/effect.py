@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 LEAST_CHANGE = 0.2
 """A change of the level by less than this share counts as none."""
 SIGMAS = 2.0
+VISIBLE = 0.5
+"""Where the noise would hide even a change of this share, nothing can be said."""
 
 
 def judge_effect(before: Sequence[float], after: Sequence[float], direction: str) -> tuple[Effect, float, float]:
@@ -26,10 +28,13 @@ def judge_effect(before: Sequence[float], after: Sequence[float], direction: str
         Where the action should move it: ``down`` or ``up``.
 
     A change counts when it is at least a fifth of the level before and more than two standard errors of the
-    difference; less than one bucket on either side is unknown. Levels are means, nan where unknown.
+    difference. Less than one bucket on either side is unknown, and so is a series so noisy that even a halving would
+    not show: an answer must not be taken back for want of data. Levels are means, nan where unknown.
 
     >>> judge_effect([9, 10, 11], [2, 1, 1], "down")[0].value, judge_effect([9, 10, 11], [10, 11, 9], "down")[0].value
     ('helped', 'no_difference')
+    >>> judge_effect([0, 1, 0, 0], [0, 0, 0.5, 0], "down")[0].value
+    'unknown'
     >>> judge_effect([1, 1, 1], [5, 6, 5], "down")[0].value, judge_effect([], [1], "down")[0].value
     ('hurt', 'unknown')
     """
@@ -40,7 +45,8 @@ def judge_effect(before: Sequence[float], after: Sequence[float], direction: str
     error = math.sqrt(_variance(before) / len(before) + _variance(after) / len(after))
     moved = abs(change) >= LEAST_CHANGE * max(abs(low), 1e-12) and abs(change) > SIGMAS * error
     if not moved:
-        return Effect.NO_DIFFERENCE, low, high
+        hidden = SIGMAS * error > VISIBLE * abs(low)
+        return (Effect.UNKNOWN if hidden else Effect.NO_DIFFERENCE), low, high
     return (Effect.HELPED if (change < 0) == (direction == "down") else Effect.HURT), low, high
 
 
