@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tocsin.core.action import Action, action_id
 from tocsin.core.incident import Incident, Phase, Severity
 from tocsin.core.plan import check_places, plan
-from tocsin.core.playbook import Playbook, playbook_from
+from tocsin.core.playbook import Playbook, playbook_from, schema
 from tocsin.core.signal import Text
 from tocsin.errors import Misconfigured
 
@@ -94,3 +95,11 @@ def test_missing_evidence_is_refused_only_when_it_is_needed() -> None:
 def test_planning_a_grown_incident_again_gives_the_same_ids_and_more() -> None:
     first = {action.id for action in planned({"verb": "ip.block", "at_most": 2})}
     assert first < {action.id for action in planned({"verb": "ip.block"})}
+
+
+def test_the_schema_takes_what_is_a_playbook_and_refuses_what_is_not() -> None:
+    validator = Draft202012Validator(schema())
+    good = {"name": "p", "title": {"en": "P", "zh": "剧"}, "on": ["scan"], "steps": [{"verb": "ip.block", "ttl_s": 60}]}
+    assert validator.is_valid(good)
+    for bad in ({"steps": [{"verb": "ip.blok"}]}, {"on": "scan"}, {"automation": "always"}, {"nonsense": 1}):
+        assert not validator.is_valid({**good, **bad})

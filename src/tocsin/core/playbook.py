@@ -64,6 +64,13 @@ class Playbook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
                 )
 
 
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a playbook, for editors and for people who write one."""
+    document = msgspec.json.schema(Playbook)
+    document["$defs"]["Step"]["properties"]["verb"]["enum"] = sorted(VERBS)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+
+
 def playbook_from(document: Any) -> Playbook:
     """Return the playbook of a parsed YAML document; Misconfigured names the place that is wrong."""
     if isinstance(document, dict) and True in document:
