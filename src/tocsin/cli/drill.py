@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -98,16 +99,20 @@ def _say(text: str) -> None:
 
 def table(results: Sequence[Result]) -> Table:
     """Return the scores for the terminal; money in whole units of the store's currency."""
-    sheet = Table(title="Drills: simulated seconds, money lost in CNY beyond a quiet run of the same seed")
-    for heading in ("drill", "strength"):
-        sheet.add_column(heading)
-    for heading in ("detected", "after s", "answered s", "false", "with Tocsin", "without", "thresholds"):
-        sheet.add_column(heading, justify="right")
+    sheet = Table(
+        title="Drills",
+        box=SIMPLE,
+        caption="found, acted: simulated seconds after the start; false: false incidents\n"
+        "money lost in CNY beyond a quiet run of the same seed: with Tocsin, without, with fixed thresholds",
+    )
+    sheet.add_column("drill", no_wrap=True)
+    sheet.add_column("strength", no_wrap=True)
+    for heading in ("found", "acted", "false", "with", "without", "thresholds"):
+        sheet.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         sheet.add_row(
             result.drill,
             result.strength,
-            "yes" if result.detected else "no",
             _seconds(result.seconds_to_detect),
             _seconds(result.seconds_to_respond),
             str(result.false_incidents),
