@@ -7,7 +7,7 @@ import { serverNow } from "../hooks/useNow";
 import { useI18n } from "../i18n/I18n";
 import { Chart } from "./Chart";
 import { usePalette } from "./palette";
-import { writer } from "./units";
+import { axisOf, writer } from "./units";
 
 /** The series that shows the incident, with its onset, and from where to where each action held. */
 export default function EvidenceChart(props: { series: SeriesView; incident: Incident; actions: Action[] }) {
@@ -52,6 +52,7 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
       },
       yAxis: {
         type: "value",
+        ...axisOf(series.name),
         splitNumber: 3,
         axisLabel: { color: palette.ink2, fontSize: 11, formatter: (value: number) => write(value) },
         splitLine: { lineStyle: { color: palette.line } },
@@ -61,7 +62,10 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
           type: "line",
           name: series.name,
           data: series.points.map(([start, value]) => [start / 1000, value]),
-          showSymbol: false,
+          // A value between two gaps has no line: its dot is all there is of it.
+          showSymbol: series.points.some(([, value]) => value === null),
+          symbolSize: 3,
+          symbol: "circle",
           lineStyle: { color: palette.accent, width: 1.6 },
           itemStyle: { color: palette.accent },
           areaStyle: { color: palette.soft },

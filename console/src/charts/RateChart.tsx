@@ -7,7 +7,7 @@ import { serverNow } from "../hooks/useNow";
 import { useI18n } from "../i18n/I18n";
 import { Chart } from "./Chart";
 import { usePalette } from "./palette";
-import { writer } from "./units";
+import { axisOf, writer } from "./units";
 
 /** One rate over the last hour, small: its shape and its last values. */
 export default function RateChart({ series, title, currency }: { series: SeriesView; title: string; currency: string }) {
@@ -45,6 +45,7 @@ export default function RateChart({ series, title, currency }: { series: SeriesV
       },
       yAxis: {
         type: "value",
+        ...axisOf(series.name),
         splitNumber: 2,
         axisLabel: { color: palette.ink2, fontSize: 11, formatter: (value: number) => write(value) },
         splitLine: { lineStyle: { color: palette.line } },
@@ -53,7 +54,10 @@ export default function RateChart({ series, title, currency }: { series: SeriesV
         {
           type: "line",
           data: series.points.map(([start, value]) => [start / 1000, value]),
-          showSymbol: false,
+          // A value between two gaps has no line: its dot is all there is of it.
+          showSymbol: series.points.some(([, value]) => value === null),
+          symbolSize: 3,
+          symbol: "circle",
           lineStyle: { color: palette.accent, width: 1.5 },
           itemStyle: { color: palette.accent },
           areaStyle: { color: palette.soft },

@@ -16,3 +16,8 @@ export function writer(series: string, currency: string, language: Language): (v
   if (AMOUNTS.has(series)) return (value) => money(value, currency, language);
   return (value) => figure(value, language);
 }
+
+/** The range of a series' axis: a share never goes beyond 100 %. */
+export function axisOf(series: string): { max?: (range: { max: number }) => number | null } {
+  return SHARES.has(series) ? { max: ({ max }) => (max > 0.6 ? 1 : null) } : {};
+}
