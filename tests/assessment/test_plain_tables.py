@@ -191,6 +191,25 @@ def test_a_missing_column_is_named_with_those_there_are() -> None:
         assess(table(), label="nope")
 
 
+def test_an_amount_that_separates_the_labels_is_kept_even_where_it_follows_them_closely() -> None:
+    random = np.random.default_rng(0)
+    y = random.random(300) < 0.1
+    amount = np.where(y, 5000, 100) + random.random(300)
+    result = plate(pl.DataFrame({"transaction_amount": amount, "is_anomaly": y.astype(int)}))
+    assert [feature.name for feature in result.features] == ["transaction_amount"]
+    assert "transaction_amount" in result.notes[0].en
+
+
+def test_an_amount_column_without_a_number_says_so() -> None:
+    frame = pl.DataFrame({"amount": [f"abc{i}" for i in range(50)], "x": [float(i % 7) for i in range(50)]})
+    assert {out.column: out.code for out in plate(frame).left_out} == {"amount": "no-number"}
+
+
+def test_a_column_of_prose_is_no_table() -> None:
+    with pytest.raises(Misconfigured, match="no table"):
+        assess(pl.DataFrame({"hello": ["this is", "a text"] * 5}))
+
+
 def test_a_table_of_nothing_but_labels_is_refused() -> None:
     with pytest.raises(Misconfigured, match="no column is left"):
         assess(pl.DataFrame({"is_anomaly": ["0", "1"] * 30}))

@@ -9,7 +9,7 @@ import numpy as np
 from tocsin.assessment.plate import LeftOut
 from tocsin.core.signal import Text
 from tocsin.methods.evaluation import roc_auc
-from tocsin.sources.mapping import header
+from tocsin.sources.mapping import FIELD_NAMES, find_column, header
 
 if TYPE_CHECKING:
     from tocsin.assessment.plate import Plate
@@ -26,7 +26,8 @@ def leave_out_leaks(out: Plate) -> None:
     """Leave out the columns that hold the label's outcome itself, and warn of those that separate it nearly alone.
 
     A column is the outcome where one class has a single value (or none) that the other class never has, where it
-    follows the label almost linearly (|r| >= 0.99), or where its name says outcome and it separates (AUC >= 0.999).
+    follows the label almost linearly (|r| >= 0.99; an amount may do that honestly), or where its name says outcome and
+    it separates (AUC >= 0.999).
     """
     if out.y is None:
         return
@@ -70,7 +71,8 @@ def _leak(values: np.ndarray, feature: Feature, y: np.ndarray) -> tuple[Text | N
         auc = roc_auc(y, filled)
         spread = float(filled.std())
         r = float(np.corrcoef(filled, y)[0, 1]) if spread > 0 else 0.0
-        if abs(r) >= 0.99:
+        money = find_column([feature.name], [*FIELD_NAMES["amount"], *FIELD_NAMES["price"], *FIELD_NAMES["quantity"]])
+        if abs(r) >= 0.99 and not money:
             return Text(f"correlation {r:.3f}", f"相关系数 {r:.3f}"), 1.0
     else:
         rate: dict[str, list[int]] = {}

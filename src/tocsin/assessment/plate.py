@@ -15,7 +15,7 @@ class LeftOut(msgspec.Struct, frozen=True):
 
     column: str
     code: str
-    """``label-copy``, ``identity``, ``constant``, ``empty``, ``free-text``, ``asked``."""
+    """``label-copy``, ``identity``, ``constant``, ``empty``, ``free-text``, ``no-number``, ``asked``."""
     text: Text
 
 

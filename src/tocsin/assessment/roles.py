@@ -185,6 +185,13 @@ def _take(series: pl.Series, column: str, entity: str, out: Plate) -> None:
         return
     named = bool(find_column([column], ID_NAMES)) or header(column).endswith(("_id", "编号", "流水号", "单号"))
     # A key that repeats at all may tell something by repeating; another column must repeat more often than that.
+    if numbers is None and find_column([column], FIELD_NAMES["amount"]):
+        text = Text(
+            "named an amount, but its cells are no numbers; write them as 1299.00",
+            "列名为金额但无可读数值，请写成 1299.00",
+        )
+        out.left_out.append(LeftOut(column, "no-number", text))
+        return
     unique = len(distinct) > (0.995 if entity else 0.95) * present and present > 20
     whole = numbers is None or bool(np.all(np.nan_to_num(numbers) == np.floor(np.nan_to_num(numbers))))
     if unique and whole and (named or entity or (numbers is not None and _runs(numbers)) or _identity(keys, numbers)):

@@ -67,6 +67,10 @@ def assess_table(
     if not features:
         gone = "; ".join(f"{out.column}: {out.text.en}" for out in plate.left_out)
         raise Misconfigured(f"{name}: no column is left to make a score from ({gone or 'only the label'}); add columns")
+    if frame.width == 1 and features[0].kind != "number":
+        raise Misconfigured(
+            f"{name} is one column of text, no table; is it a log in another format than common or combined?"
+        )
     at = np.arange(plate.n, dtype=np.float64) if plate.at is None else plate.at.astype(np.float64)
     known = np.zeros(plate.n, bool) if plate.y is None else ~np.isnan(plate.y)
     y = known & (np.nan_to_num(plate.y) == 1.0) if plate.y is not None else known

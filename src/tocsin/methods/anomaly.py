@@ -45,7 +45,7 @@ class Anomaly(msgspec.Struct, frozen=True, kw_only=True):
         parts = np.zeros((len(at), len(features) + 1))
         for place, feature in enumerate(features):
             parts[:, place] = np.log1p(self._surprise(place, feature))
-        depth = -self.forest.score_samples(self.encoder.matrix(features, at))
+        depth = -self.forest.score_samples(_wide(self.encoder.matrix(features, at)))
         parts[:, -1] = np.log1p(np.maximum(0.0, (depth - self.forest_middle) / self.forest_width))
         return parts
 
@@ -79,8 +79,8 @@ def fit(features: Sequence[Feature], at: np.ndarray, *, seed: int = 0) -> Anomal
     n = len(at)
     rows = np.arange(n) if n <= _SAMPLE else np.sort(np.random.default_rng(seed).choice(n, _SAMPLE, replace=False))
     sampled = [feature.rows(rows) for feature in features]
-    x = encoder.matrix(sampled, at[rows])
-    forest = IsolationForest(n_estimators=200, random_state=seed).fit(x if x.shape[1] else np.zeros((len(rows), 1)))
+    x = _wide(encoder.matrix(sampled, at[rows]))
+    forest = IsolationForest(n_estimators=200, random_state=seed).fit(x)
     depth = -forest.score_samples(x)
     middles, widths, shares = [], [], []
     for feature in sampled:
@@ -105,6 +105,11 @@ def fit(features: Sequence[Feature], at: np.ndarray, *, seed: int = 0) -> Anomal
     hampel = centre + 3 * MAD_SCALE * float(np.median(np.abs(raw - centre)))
     limit = max(hampel, float(np.quantile(raw, 1 - MOST_FLAGGED)))
     return msgspec.structs.replace(draft, limit=limit, sorted_raw=raw)
+
+
+def _wide(x: np.ndarray) -> np.ndarray:
+    """Return the matrix, or one column of zeros where no level was frequent enough to get one."""
+    return x if x.shape[1] else np.zeros((len(x), 1))
 
 
 def _profile(feature: Feature) -> tuple[float, float, dict[str, float]]:

@@ -90,7 +90,8 @@ def open_csv(name: str, stream: BinaryIO, encoding: str, head: str, *, mapping: 
             if len(row) != len(columns):
                 extra = all(not cell.strip() for cell in row[len(columns) :])
                 if len(row) < len(columns) or not extra:
-                    refusals.add(before, f"{len(row)} cells where the header has {len(columns)}")
+                    unclosed = " (a quote may not be closed)" if reader.line_num > before else ""
+                    refusals.add(before, f"{len(row)} cells where the header has {len(columns)}{unclosed}")
                     continue
             yield before, cells(row[: len(columns)])
         if lines.odd:
