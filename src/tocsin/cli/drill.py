@@ -102,12 +102,13 @@ def table(results: Sequence[Result]) -> Table:
     sheet = Table(
         title="Drills",
         box=SIMPLE,
+        padding=(0, 1, 0, 0),
         caption="found, acted: simulated seconds after the start; false: false incidents\n"
         "money lost in CNY beyond a quiet run of the same seed: with Tocsin, without, with fixed thresholds",
     )
     sheet.add_column("drill", no_wrap=True)
     sheet.add_column("strength", no_wrap=True)
-    for heading in ("found", "acted", "false", "with", "without", "thresholds"):
+    for heading in ("found", "acted", "false", "with", "without", "fixed"):
         sheet.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         sheet.add_row(
