@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tocsin.flow.fields import fixed_point
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
 
     from tocsin.core.desk import Window
     from tocsin.core.events import Event
@@ -20,8 +20,10 @@ MICROS = 1_000_000
 MISSING = float("nan")
 
 
-def bounds(window: Window, tau: int) -> tuple[int, int]:
+def bounds(window: Window, tau: Any) -> tuple[Any, Any]:
     """Return the closed interval [first, last] of entering taus that a window covers when it is read at ``tau``.
+
+    ``tau`` is an integer or an int64 array, and so are the ends.
 
     >>> from tocsin.core.desk import Aggregate, Window
     >>> hour = Window(name="n", fold=Aggregate.COUNT, by="ip", span_s=3600, of=("a",))
@@ -112,7 +114,7 @@ class View:
         """Return the first and the last grain of a window read at every row (None: all up to the row)."""
         name = (window.span_s, window.delay_s, grain)
         if ("low", *name) not in self._kept:
-            pairs = [bounds(window, tau) for tau in self.taus]
-            self._kept["low", *name] = [-(-first // grain) for first, _ in pairs]
-            self._kept["high", *name] = [last // grain for _, last in pairs]
+            first, last = bounds(window, np.array(self.taus, np.int64))
+            self._kept["low", *name] = (-(-first // grain)).tolist()
+            self._kept["high", *name] = (last // grain).tolist()
         return self._kept["low", *name], self._kept["high", *name] if window.delay_s else None
