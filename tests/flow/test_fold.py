@@ -239,6 +239,21 @@ def test_a_model_in_shadow_decides_only_in_shadow_until_it_is_live() -> None:
     ]  # fmt: skip
 
 
+def test_a_model_that_cannot_be_loaded_changes_nothing_and_is_reported() -> None:
+    """Bytes that the desk refuses, and a digest without a store: two faults, the built-in model goes on."""
+    fold = Fold(desks()[:1])
+    broken = base64.b64encode(b"no number").decode()
+    output = fold.step(
+        [
+            event(1, "tocsin.model", 0, desk="first", digest="d1", stage="live", artefact_b64=broken),
+            event(2, "tocsin.model", 0, desk="first", digest="d2", stage="live"),
+            pay(3),
+        ]
+    )
+    assert [fault.desk for fault in output.faults] == ["model", "model"]
+    assert output.rows[0].model == "built-in"
+
+
 def test_a_desk_in_shadow_mode_only_advises() -> None:
     """Its hold moves from ``computed`` to ``shadow``; its score stays."""
     fold = Fold(desks()[1:])

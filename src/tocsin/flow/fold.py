@@ -16,7 +16,7 @@ import numpy as np
 
 from tocsin.core.events import DAY
 from tocsin.core.signal import Mode
-from tocsin.errors import TocsinError
+from tocsin.errors import Misconfigured, TocsinError
 from tocsin.flow.answers import Answers
 from tocsin.flow.batch import PlainBatch
 from tocsin.flow.control import CAMPAIGN, CONTROL, Campaigns, change_list, change_mode, model_of
@@ -25,7 +25,7 @@ from tocsin.flow.lists import Lists
 from tocsin.flow.outputs import Fault, Folded, Row
 from tocsin.flow.rules import RuleSet, fired
 from tocsin.flow.run import Run
-from tocsin.flow.seats import Seat, judge_until, woken
+from tocsin.flow.seats import Seat, guarded, judge_until, woken
 from tocsin.flow.series import Tracks
 from tocsin.flow.windows import Windows
 
@@ -277,4 +277,7 @@ class Fold:
         seat = self.seats.get(str(data.get("desk", "")))
         if seat is not None:
             artefact = model_of(data, self._load)
-            seat.put_model(str(data.get("digest", "")), str(data.get("stage", "live")), artefact)
+            digest, stage = str(data.get("digest", "")), str(data.get("stage", "live"))
+            _, error = guarded(lambda: seat.put_model(digest, stage, artefact))
+            if error:
+                raise Misconfigured(f"{seat.base.name} cannot run model {digest!r}: {error}")
