@@ -17,7 +17,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 STAMP = ".sources"
-UNBUILT = {"node_modules", "dist"}
+UNBUILT = {"node_modules", "dist", "schema.ts"}
+"""Below ``console/``, but no source of the build: ``src/api/schema.ts`` is generated and holds types only."""
 NPM_SECONDS = 600
 VITE_SECONDS = 300
 

@@ -82,6 +82,24 @@ def test_a_denied_action_stays_in_its_place(house: House, open_page: Any) -> Non
     assert rows.all_inner_texts() == before
 
 
+def test_who_was_slower_is_told_and_sees_what_is(house: House, open_page: Any) -> None:
+    """A conflict reloads the row and says so; nothing is done twice."""
+    waiting = house.get("/v1/actions", state="suggested")["items"][0]
+    watched = open_page(f"/incidents/{waiting['incident']}")
+    page = watched.page
+    row = page.locator("[data-list=actions] > li", has=page.locator("[data-act=approve]")).first
+    row.locator("[data-act=deny]").click()
+    incident = house.get(f"/v1/incidents/{waiting['incident']}")
+    for action in incident["actions"]:
+        if action["state"] == "suggested":
+            house.client.post(f"/v1/actions/{action['id']}/deny").raise_for_status()
+    page.get_by_role("dialog").locator("[data-confirm]").click()
+    page.get_by_text("Someone or something was faster").wait_for()
+    page.locator("[data-act=approve]").first.wait_for(state="detached")
+    assert all("409" in trouble for trouble in watched.troubles)
+    watched.troubles.clear()
+
+
 def test_new_rows_wait_until_they_are_called_for(house: House, open_page: Any) -> None:
     """Rows never move under the cursor: a new verdict only raises the count on the button."""
     page = open_page("/verdicts").page

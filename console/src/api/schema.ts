@@ -1290,6 +1290,8 @@ export interface components {
          */
         ListWish: {
             value: string;
+            /** @default  */
+            entity: string;
             /** @default 0 */
             expires: number;
             /** @default  */
@@ -1413,6 +1415,7 @@ export interface components {
             };
             waiting_actions: number;
             lag_s: number;
+            last_event: number;
             queue: number;
             refusing: string;
             series: components["schemas"]["SeriesView"][];
@@ -1515,6 +1518,8 @@ export interface components {
         ProtectWish: {
             subject: string;
             on: boolean;
+            /** @default false */
+            clear: boolean;
         };
         /**
          * Reason
