@@ -194,7 +194,7 @@ def _incidents(result: Assessment, lang: str) -> Iterator[RenderableType]:
 def _evidence(incident: dict[str, Any], signals: dict[str, dict[str, Any]], lang: str) -> str:
     """Return why, in words: the reasons of its first signals, else the plain numbers of its evidence."""
     found = [signals[id] for id in incident.get("signals", ()) if id in signals]
-    reasons = [reason["text"][lang] for signal in found[:20] for reason in signal.get("reasons", ())]
+    reasons = [reason["text"][lang].rstrip(".。") for signal in found[:20] for reason in signal.get("reasons", ())]
     parts = list(dict.fromkeys(reasons))[:3]
     if not parts:
         evidence = incident.get("evidence") or {}

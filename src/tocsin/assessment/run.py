@@ -214,7 +214,11 @@ def _merged(sources: Sequence[Opened], results: Sequence[TableResult], loop: Loo
         ],
         incidents=[*incidents, *(incident for result in results for incident in result.incidents)],
         actions=[
-            *(msgspec.to_builtins(action) | {"state": action.state.value} for action in shadow.actions.values()),
+            *(
+                msgspec.to_builtins(action)
+                | {"state": action.state.value, "ruling": msgspec.to_builtins(shadow.rulings[action.id])}
+                for action in shadow.actions.values()
+            ),
             *shadow.verdicts,
             *(action for result in results for action in result.actions),
         ],

@@ -27,6 +27,7 @@ from tocsin.flow.fold import Fold
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from tocsin.core.action import Ruling
     from tocsin.core.desk import Desk
     from tocsin.core.incident import Incident
     from tocsin.core.playbook import Playbook
@@ -89,6 +90,7 @@ class Shadow:
         self.signals: list[Signal] = []
         self.incidents: dict[str, Incident] = {}
         self.actions: dict[str, Action] = {}
+        self.rulings: dict[str, Ruling] = {}
         self.verdicts: list[dict[str, Any]] = []
         self.decisions: Counter[str] = Counter()
         self.by_type: Counter[str] = Counter()
@@ -176,6 +178,7 @@ class Shadow:
         """Return the wish as the guard leaves it in a new installation, where everything stands in suggest."""
         on_target = [action for action in self.actions.values() if action.target == wish.target]
         ruling = guard(wish, GuardState(now=now, live_on_target=on_target))
+        self.rulings[wish.id] = ruling
         state = ActionState.DENIED if ruling.answer is Answer.DENY else ActionState.SUGGESTED
         try:
             moment = Moment(

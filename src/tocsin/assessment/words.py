@@ -75,6 +75,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "incident": ("incident", "事件单"),
     "evidence": ("evidence", "证据"),
     "would": ("would do", "将采取"),
+    "large": (
+        "{mb} MB: logs and events are streamed, a table is held in memory (four times its size); this takes minutes",
+        "{mb} MB：日志与事件流式处理，表格载入内存（约为文件的四倍）；需要数分钟",
+    ),
     "working": ("reading and judging ...", "读取与评估中……"),
     "where": ("lines {first_line}–{last_line} of {file}", "{file} 第 {first_line}–{last_line} 行"),
     "at_risk": ("Rows at risk ({n})", "有风险的行（{n}）"),

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from tocsin.errors import Misconfigured
 
+LARGE_BYTES = 200_000_000
+
 
 def default_language() -> str:
     """Return ``zh`` where the environment's language is Chinese, else ``en``."""
@@ -19,6 +21,15 @@ def default_language() -> str:
         if name:
             return "zh" if name.lower().startswith("zh") else "en"
     return "en"
+
+
+def _say_where_large(paths: tuple[str, ...], language: str) -> None:
+    """Tell people what a large input will cost before it does."""
+    from tocsin.assessment.words import WORDS
+
+    size = sum(Path(path).stat().st_size for path in paths if Path(path).is_file())
+    if size > LARGE_BYTES:
+        click.echo(WORDS["large"][language == "zh"].format(mb=size // 1_000_000), err=True)
 
 
 def _check_target(json_to: str | None, paths: tuple[str, ...]) -> None:
@@ -91,6 +102,7 @@ def command(
         except UnicodeDecodeError as error:
             raise Misconfigured(f"{mapping_file} is not UTF-8 text; save it as UTF-8") from error
     language = lang or default_language()
+    _say_where_large(paths, language)
     with Console(stderr=True).status(WORDS["working"][language == "zh"]):
         result = assess_paths(paths, mapping=mapping, label=label, leave_out=leave_out, seed=seed)
     console = Console(stderr=json_to == "-", soft_wrap=False)
