@@ -110,7 +110,7 @@ def judge_text(text: str) -> Finding:
         return CLEAN
     spaced = _SPACES.sub(" ", value)
     forms = {
-        "sqli": _COMMENT.sub(" ", spaced),
+        "sqli": _COMMENT.sub(" ", spaced.replace("\x00", " ")),
         "xss": _SPLIT_SCHEME.sub("javascript:", value.replace("\x00", "")),
         "traversal": _HEX_SLASH.sub("/", _HEX_DOT.sub(".", value.replace("\\", "/"))),
         "command": spaced.replace("\\\n", ""),
