@@ -190,3 +190,22 @@ def test_a_mapping_that_was_shown_is_accepted_and_gives_the_same_events(tmp_path
     again = assess_paths([str(path)], mapping=load_mapping(shown))
     assert again.events["accepted"] == 2
     assert "c1" not in again.json().decode()
+
+
+def test_no_personal_value_of_a_table_reaches_the_report_or_an_event(tmp_path: Path) -> None:
+    """Names, phones, mails and keys stand in neither the JSON nor the events, in a mapped table and in a plain one."""
+    people = [
+        ("acct-77", "13812345678", "zhang.san@example.com", "王小明"),
+        ("acct-88", "13987654321", "li.si@example.com", "李大力"),
+    ]
+    rows = [f"2024-11-11 10:{i % 60:02d}:00,{','.join(people[i % 2])},{i},{i % 9 == 0:d}" for i in range(180)]
+    secrets = [value for person in people for value in person]
+    for name, headers in (
+        ("mapped", "时间,用户ID,手机号,邮箱,姓名,交易金额,是否异常"),
+        ("plain", "t1,账号,电话,email,姓名,x,是否异常"),
+    ):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("\n".join([headers, *rows]), encoding="utf-8")
+        result = assess_paths([str(path)])
+        said = result.json().decode() + result.report("zh")
+        assert not [secret for secret in secrets if secret in said]

@@ -82,3 +82,14 @@ def test_a_mapping_is_checked_against_the_table() -> None:
 
 def test_headers_compare_without_case_width_and_units() -> None:
     assert header("Ｔｘ　Amount (USD)") == header("tx-amount") == "tx_amount"
+
+
+def test_personal_columns_are_mapped_whatever_the_event_so_that_the_door_protects_them() -> None:
+    mapping = guess_mapping(["时间", "IP地址", "网址", "状态码", "手机号", "姓名", "邮箱"])
+    assert mapping is not None
+    assert mapping.type == "http.request"
+    assert {name: mapping.fields[name] for name in ("phone", "name", "email")} == {
+        "phone": "手机号",
+        "name": "姓名",
+        "email": "邮箱",
+    }

@@ -14,6 +14,7 @@ from tocsin.core.events import derived_id
 from tocsin.core.signal import Decision, Reason, Signal, Text
 from tocsin.core.triage import triage
 from tocsin.methods.costs import ANSWERS
+from tocsin.methods.masking import mask
 from tocsin.methods.reasons import strongest
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class _Explainer:
                 f"the {name} of this row occurs {count:,} times", f"该行的 {name} 出现 {count:,} 次"
             )
         share = count / len(feature.values)
-        return str(cell), Text(f"{name} is {cell} ({share:.1%} of rows)", f"{name} 为 {cell}（占 {share:.1%}）")
+        shown = mask(str(cell))
+        return shown, Text(f"{name} is {shown} ({share:.1%} of rows)", f"{name} 为 {shown}（占 {share:.1%}）")
 
     def _number(self, column: int, name: str, value: float) -> Text:
         if column not in self._middles:

@@ -21,7 +21,7 @@ from tocsin.methods.parsing import (
     parse_time,
 )
 from tocsin.sources.columns import instant_of, key_text
-from tocsin.sources.mapping import FIELD_NAMES, ID_NAMES, LABEL_NAMES, TIME_NAMES, find_column, header
+from tocsin.sources.mapping import FIELD_NAMES, ID_NAMES, LABEL_NAMES, TIME_NAMES, find_column, header, personal_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -164,6 +164,10 @@ def _key_columns(columns: Sequence[str]) -> dict[str, str]:
         column = find_column([name for name in columns if name not in found], FIELD_NAMES[field])
         if column:
             found[column] = field
+    for column in columns:
+        name = personal_field(column)
+        if name:
+            found.setdefault(column, name)
     return found
 
 
@@ -185,7 +189,8 @@ def _take(series: pl.Series, column: str, entity: str, out: Plate) -> None:
         return
     named = bool(find_column([column], ID_NAMES)) or header(column).endswith(("_id", "编号", "流水号", "单号"))
     # A key that repeats at all may tell something by repeating; another column must repeat more often than that.
-    if numbers is None and find_column([column], FIELD_NAMES["amount"]):
+    money = bool(find_column([column], FIELD_NAMES["amount"]))
+    if numbers is None and money:
         text = Text(
             "named an amount, but its cells are no numbers; write them as 1299.00",
             "列名为金额但无可读数值，请写成 1299.00",
@@ -194,7 +199,12 @@ def _take(series: pl.Series, column: str, entity: str, out: Plate) -> None:
         return
     unique = len(distinct) > (0.995 if entity else 0.95) * present and present > 20
     whole = numbers is None or bool(np.all(np.nan_to_num(numbers) == np.floor(np.nan_to_num(numbers))))
-    if unique and whole and (named or entity or (numbers is not None and _runs(numbers)) or _identity(keys, numbers)):
+    if (
+        unique
+        and whole
+        and not money
+        and (named or entity or (numbers is not None and _runs(numbers)) or _identity(keys, numbers))
+    ):
         out.left_out.append(LeftOut(column, "identity", Text("identifies the row", "是行标识")))
     elif entity or (named and whole):
         values = np.array(keys, object)

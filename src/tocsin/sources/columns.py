@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from tocsin.core.events import Kind
 from tocsin.core.vocabulary import VOCABULARY
 from tocsin.errors import BadEvent
+from tocsin.methods.masking import mask
 from tocsin.methods.parsing import day_first, decimal_mark, is_missing, normal, parse_label, parse_number, parse_time
+from tocsin.sources.mapping import PERSONAL_FIELDS, personal_field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +139,7 @@ def _choice(choices: tuple[str, ...]) -> Converter:
 def _rest(value: Any) -> Any:
     if isinstance(value, datetime | date):
         return value.isoformat()
-    return value
+    return mask(value) if isinstance(value, str) else value
 
 
 def _of_field(field: Field, texts: Sequence[str], currency: str) -> Converter:
@@ -178,13 +180,17 @@ def converters(
     named: list[tuple[str, str, Converter]] = []
     for field_name, column in mapping.fields.items():
         field = known.field(field_name) if known else None
-        convert = _of_field(field, samples[column], mapping.currency) if field else _rest
+        personal = field_name in PERSONAL_FIELDS
+        convert = _of_field(field, samples[column], mapping.currency) if field else key_text if personal else _rest
         named.append((field_name, column, _optional(convert)))
     rest: list[tuple[str, str, Converter]] = []
     for column in columns if mapping.rest == "keep" else ():
         if column in mapping.columns():
             continue
-        field = known.field(column) if known else None
-        convert = _of_field(field, samples[column], mapping.currency) if field else _rest
-        rest.append((column, column, _optional(convert)))
+        name = personal_field(column) or column
+        field = known.field(name) if known else None
+        convert = (
+            _of_field(field, samples[column], mapping.currency) if field else _rest if name == column else key_text
+        )
+        rest.append((name, column, _optional(convert)))
     return _optional(_time("time", day_first(samples[mapping.time]))), named, rest

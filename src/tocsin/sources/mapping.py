@@ -158,8 +158,17 @@ FIELD_NAMES: dict[str, tuple[str, ...]] = {
     "price": tuple("price unit_price 单价 价格".split()),
     "text": tuple("text review content comment 评价 评论 内容 评价内容".split()),
     "stars": tuple("stars rating score 星级 评分".split()),
+    "email": tuple("email e_mail mail email_address 邮箱 电子邮箱 邮件地址 邮箱地址".split()),
+    "phone": tuple("phone phone_number mobile telephone tel 手机 手机号 手机号码 电话 联系电话 电话号码".split()),
+    "name": tuple(
+        "name full_name customer_name receiver recipient 姓名 收货人 收件人 客户姓名 真实姓名 联系人".split()
+    ),
+    "address_text": tuple("address_text address_line street 详细地址 收货地址明文".split()),
     "query": tuple("query search_query keyword 搜索词 关键词".split()),
 }
+
+PERSONAL_FIELDS = ("account", "device", "card", "address", "session", "email", "phone", "name", "address_text")
+"""Fields of which no value may stay in clear, whatever the event's type."""
 
 # Event type -> (fields that must be found, fields of which one more must be); first that fits wins.
 _SHAPES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
@@ -198,6 +207,15 @@ def find_column(columns: list[str], names: tuple[str, ...] | list[str]) -> str:
     return ""
 
 
+def personal_field(column: str) -> str:
+    """Return the personal field that a header names, or ``""``.
+
+    >>> personal_field("手机号"), personal_field("amount")
+    ('phone', '')
+    """
+    return next((field for field in PERSONAL_FIELDS if find_column([column], FIELD_NAMES[field])), "")
+
+
 def guess_mapping(columns: list[str], *, time: str = "", label: str = "", currency: str = "CNY") -> Mapping | None:
     """Return the mapping that the headers suggest, or None where they fit no event (no time, or no event's fields).
 
@@ -218,6 +236,10 @@ def guess_mapping(columns: list[str], *, time: str = "", label: str = "", curren
             column = found.get(field.name, "")
             if column and column not in fields.values():
                 fields[field.name] = column
+        for name in PERSONAL_FIELDS:
+            column = found[name]
+            if column and column not in fields.values():
+                fields.setdefault(name, column)
         identity = find_column([c for c in free if c not in fields.values()], ID_NAMES)
         return Mapping(type=kind, time=time, id=identity, label=label, currency=currency, fields=fields)
     return None

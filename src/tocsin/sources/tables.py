@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 import polars as pl
 
-from tocsin.core.events import derived_id
+from tocsin.core.events import Kind, derived_id
 from tocsin.core.vocabulary import VOCABULARY
 from tocsin.errors import BadEvent, Misconfigured
 from tocsin.methods.parsing import is_missing
@@ -129,6 +129,7 @@ class _Documents:
         self._converters: list[tuple[str, int, Converter]] = []
         known = VOCABULARY.get(mapping.type)
         self._required = {field.name for field in known.fields if field.required} if known else set()
+        self._money = {field.name for field in known.fields if field.kind is Kind.MONEY} if known else set()
         self.left_out: Counter[str] = Counter()
         samples = {name: table.texts(name) for name in table.columns}
         self._time, named, rest = converters(mapping, table.columns, samples)
@@ -153,7 +154,7 @@ class _Documents:
                 data[field] = value
         key = row[self._at[mapping.id]] if mapping.id else None
         id = str(key) if key not in (None, "") else derived_id(self._source, line)
-        if "amount" in data or "price" in data or "value" in data:
+        if not self._money.isdisjoint(data):
             data.setdefault("currency", mapping.currency)
         return {
             "specversion": "1.0",
