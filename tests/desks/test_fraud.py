@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 
 import msgspec
 import numpy as np
@@ -15,7 +16,7 @@ from tocsin.core.events import DAY, MINUTE, Event
 from tocsin.core.signal import Decision
 from tocsin.desks.fraud import FraudDesk, shipped
 from tocsin.desks.fraud.declarations import WINDOWS
-from tocsin.desks.fraud.features import NAMES, REASONS, SERVED, code_of, model_input
+from tocsin.desks.fraud.features import NAMES, REASONS, SERVED, SPANS, code_of, model_input
 from tocsin.desks.fraud.learning import FEWEST, Plan, evaluated, learn
 from tocsin.desks.fraud.model import unpack
 from tocsin.errors import Misconfigured
@@ -189,6 +190,16 @@ def test_learning_is_repeatable_and_thinning_keeps_the_probabilities(artefact: b
     assert evaluated(unpack(thinned.artefact), labels(seed=5))["model"]["average_precision"] > 0.6
 
 
+def test_a_model_for_the_first_hour_reads_no_long_window() -> None:
+    """With ``longest_s`` of a day nothing that is empty in a new shop is read, derived features included."""
+    candidate = learn(labels(), msgspec.structs.replace(QUICK, longest_s=86_400))
+    assert candidate is not None
+    read = unpack(candidate.artefact).features
+    assert "amount" in read and "card_n_1h" in read
+    assert not {"amount_over_usual", "merchant_risk_7d", "card_mean_28d"} & set(read)
+    assert max(SPANS[name] for name in read) <= 86_400
+
+
 def test_too_few_labels_teach_nothing() -> None:
     """Below twenty frauds there is no candidate."""
     data = labels()
@@ -224,9 +235,9 @@ def test_a_damaged_artefact_is_refused(artefact: bytes, damage: str) -> None:
     """Cut off, altered, of another kind, or with parameters that do not fit: Misconfigured, never a wrong score."""
     head, body = artefact[:80], artefact[80:]
     if damage == "inside":
-        document = msgspec.msgpack.decode(body)
+        document = msgspec.msgpack.decode(zlib.decompress(body))
         document["features"][0] = "no_such_feature"
-        body = msgspec.msgpack.encode(document)
+        body = zlib.compress(msgspec.msgpack.encode(document))
         head = artefact[:15] + hashlib.sha256(body).hexdigest().encode() + b"\n"
     broken = {
         "cut": artefact[:-10],

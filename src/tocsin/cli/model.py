@@ -11,7 +11,7 @@ import msgspec
 
 from tocsin import config
 from tocsin.core.desk import Candidate
-from tocsin.core.events import DAY, Event
+from tocsin.core.events import DAY, SECOND, Event
 from tocsin.errors import Misconfigured, NotFound
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DESK = "fraud"
 LEARNED_ON = ("payment.attempted",)
+TWIN_MATURITY = 5 * DAY
+"""The demo store's charge-backs come within five days."""
 _DATA = click.option("--data-dir", default=None, help="Folder of the installation (default: data).")
 _BY = click.option("--by", required=True, help="The person who decides; it is recorded.")
 _YES = click.option("--yes", is_flag=True, help="Do not ask again.")
@@ -36,7 +38,7 @@ def command() -> None:
 @command.command(help="Train a model: on a file of events (NDJSON), on the journal (default), or on the demo store.")
 @click.option("--from", "source", type=click.Path(exists=True, path_type=Path), help="Events with labels, NDJSON.")
 @click.option("--twin", is_flag=True, help="Learn from the demo store instead.")
-@click.option("--days", type=int, default=28, show_default=True, help="Simulated days of the demo store.")
+@click.option("--days", type=int, default=14, show_default=True, help="Simulated days of the demo store.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Write the artefact here instead of into the model store.")
 @_DATA
@@ -49,7 +51,8 @@ def train(source: Path | None, twin: bool, days: int, seed: int, out: Path | Non
         raise click.UsageError("--twin and --from exclude each other")
     origin = f"demo store, seed {seed}, {days} days" if twin else str(source.name if source else "journal")
     with_journal = source is None and not twin
-    desk = FraudDesk(plan=Plan(seed=seed))
+    # The demo store's model serves every new installation, whose long windows are empty at first.
+    desk = FraudDesk(plan=Plan(seed=seed, longest_s=DAY // SECOND if twin else 0))
     if with_journal:
         tocsin = _opened(data_dir)
         try:
@@ -57,7 +60,7 @@ def train(source: Path | None, twin: bool, days: int, seed: int, out: Path | Non
         finally:
             tocsin.stop()
     else:
-        labelled = _collect(_of_twin(seed, days) if source is None else _of_file(source))
+        labelled = _collect(_of_twin(seed, days), TWIN_MATURITY) if source is None else _collect(_of_file(source))
     click.echo(f"{len(labelled.y)} payments with known truth, {int(labelled.y.sum())} of them fraud", err=True)
     candidate = desk.learn(labelled)
     if candidate is None:
@@ -157,11 +160,11 @@ def card(model: str | None, as_json: bool, data_dir: str | None) -> None:
 # Where events come from --------------------------------------------------------------------------------------------
 
 
-def _collect(events: Iterator[Event]) -> Labelled:
+def _collect(events: Iterator[Event], maturity: int = 7 * DAY) -> Labelled:
     from tocsin.desks.fraud.desk import FraudDesk
     from tocsin.runtime.learner import Collector
 
-    collector = Collector(FraudDesk(), on=LEARNED_ON, settles=_settles)
+    collector = Collector(FraudDesk(), on=LEARNED_ON, settles=_settles, maturity=maturity)
     collector.fold(events)
     return collector.labelled()
 

@@ -34,6 +34,21 @@ DERIVED = (
     "weekday",
 )
 NAMES = (*DERIVED, *SERVED)
+UNDATED = frozenset({"amount", "hour", "weekday"})
+"""Derived features that look at the payment alone; the others look as far back as the card's usual amount."""
+
+
+def _spans() -> dict[str, int]:
+    windows = {window.name: window.span_s for window in WINDOWS if isinstance(window, Window)}
+    ratios = {
+        ratio.name: max(windows[ratio.over], windows[ratio.under]) for ratio in WINDOWS if isinstance(ratio, Ratio)
+    }
+    longest = max(windows.values())
+    return {name: 0 if name in UNDATED else longest for name in DERIVED} | windows | ratios
+
+
+SPANS = _spans()
+"""How far back each feature looks, in seconds."""
 
 REASONS: dict[str, Text] = {
     "unusual-amount": Text(

@@ -13,7 +13,7 @@ import numpy as np
 
 from tocsin.core.desk import Candidate, Labelled
 from tocsin.desks.fraud.declarations import MATURITY_S
-from tocsin.desks.fraud.features import NAMES, model_input
+from tocsin.desks.fraud.features import NAMES, SPANS, model_input
 from tocsin.desks.fraud.model import FraudModel
 from tocsin.methods import calibration, linear, trees
 from tocsin.methods.costs import ANSWERS, Costs, answered_cost_per_10k, cost_per_10k
@@ -48,6 +48,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The families are compared on at most so many rows, thinned in the same way."""
     settings: dict[str, float | int | str | bool] = {}
     families: tuple[str, ...] = FAMILIES
+    longest_s: int = 0
+    """Features that look further back than this are left out; 0 keeps all. A model that is to serve a shop from its
+    first hour must not read windows that are still empty there: everybody would look new."""
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -131,7 +134,8 @@ def prepare(labelled: Labelled, plan: Plan, most: int) -> Rows:
         order = order[kept]
     amount = np.asarray(labelled.amount, float)[order]
     x = model_input(labelled.x[order], labelled.names, amount, labelled.time[order])
-    telling = [at for at in range(x.shape[1]) if _tells(x[:, at])]
+    bound = plan.longest_s or max(SPANS.values())
+    telling = [at for at, name in enumerate(NAMES) if SPANS[name] <= bound and _tells(x[:, at])]
     return Rows(
         names=tuple(NAMES[at] for at in telling),
         x=x[:, telling],

@@ -1,11 +1,13 @@
 """The fraud model as an artefact: plain data with a checksum, never code.
 
-Layout: the line ``tocsin.fraud.1``, the SHA-256 of what follows as hex and a line feed, then one MessagePack map.
+Layout: the line ``tocsin.fraud.1``, the SHA-256 of what follows as hex and a line feed, then one MessagePack map,
+deflated (zlib).
 """
 
 from __future__ import annotations
 
 import hashlib
+import zlib
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +22,8 @@ from tocsin.methods.linear import Linear
 from tocsin.methods.trees import Trees
 
 MAGIC = b"tocsin.fraud.1\n"
+LARGEST = 256_000_000
+"""No model is larger than this, inflated; a small file must not fill the memory."""
 
 
 class FraudModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -76,7 +80,7 @@ class FraudModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def pack(self) -> bytes:
         """Return the artefact."""
-        body = msgspec.msgpack.encode(self)
+        body = zlib.compress(msgspec.msgpack.encode(self), 9)
         return MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
@@ -90,6 +94,10 @@ def unpack(artefact: bytes) -> FraudModel:
     if hashlib.sha256(body).hexdigest().encode() != head:
         raise Misconfigured("fraud model: the checksum does not match; the artefact is damaged, publish it again")
     try:
-        return msgspec.msgpack.decode(body, type=FraudModel)
-    except (msgspec.DecodeError, ValueError) as error:
+        inflate = zlib.decompressobj()
+        plain = inflate.decompress(body, LARGEST)
+        if not inflate.eof:
+            raise Misconfigured(f"fraud model: it is cut off or larger than {LARGEST} bytes")
+        return msgspec.msgpack.decode(plain, type=FraudModel)
+    except (msgspec.DecodeError, ValueError, zlib.error) as error:
         raise Misconfigured(f"fraud model: {error}") from error
