@@ -35,8 +35,8 @@ if TYPE_CHECKING:
         Window,
     )
 
-GATEWAY_ALARMS_PER_DAY = 0.06
-"""False-alarm budget of each gateway; the tests' bounds make it about a tenth of that in fact."""
+GATEWAY_ALARMS_PER_DAY = 0.04
+"""False-alarm budget of each gateway."""
 ALARMS_PER_DAY = 0.02
 """False-alarm budget of each other series."""
 LEAST_FAILING, FEWEST_FAILING = 0.12, 3
