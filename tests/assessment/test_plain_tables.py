@@ -125,6 +125,8 @@ def test_without_a_label_column_every_row_is_scored() -> None:
     result = assess(table(200).drop("is_anomaly"))
     assert result.events["to_score"] == 200
     assert "no label column" in result.chosen["why"]["en"]
+    assert result.signals
+    assert result.incidents == []
 
 
 def test_with_a_time_column_folds_follow_time() -> None:

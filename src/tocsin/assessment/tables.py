@@ -84,7 +84,8 @@ def assess_table(
         models=models,
         chosen=chosen,
         signals=[msgspec.to_builtins(signal) for signal in signals],
-        incidents=incident_of(signals, scored, name, plate),
+        # A rare row is not yet trouble: only a score that learned from labels opens an incident.
+        incidents=incident_of(signals, scored, name, plate) if enough else [],
         actions=actions_of(scored, lines, names),
     )
 

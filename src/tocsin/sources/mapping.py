@@ -123,7 +123,7 @@ FIELD_NAMES: dict[str, tuple[str, ...]] = {
     "device": tuple(
         "device device_id deviceid device_fingerprint fingerprint 设备 设备id 设备号 设备编号 设备指纹".split()
     ),
-    "ip": tuple("ip ip_address ipaddress client_ip remote_addr remote_ip ip地址 访问ip 登录ip ip address".split()),
+    "ip": tuple("ip ip_address ipaddress client_ip remote_addr remote_ip ip地址 访问ip 登录ip".split()),
     "card": tuple(
         "card card_id card_token card_hash cc_num card_number card1 卡 卡号 银行卡 银行卡号 卡id 支付卡".split()
     ),
