@@ -1,5 +1,5 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { Button, Input } from "antd";
+import { Button } from "antd";
 import { useState, type FormEvent, type ReactNode } from "react";
 
 import { Problem, send, setCsrf } from "../api/client";
@@ -68,15 +68,16 @@ export function SignIn() {
       <form onSubmit={(event) => void submit(event)}>
         <label className="field">
           <span>{t("signin.user")}</span>
-          <Input name="user" autoComplete="username" value={user} onChange={(event) => setUser(event.target.value)} />
+          <input className="input" name="user" autoComplete="username" value={user} onChange={(event) => setUser(event.target.value)} />
         </label>
         <label className="field">
           <span>{t("signin.password")}</span>
-          <Input.Password
+          <input
+            type="password"
+            className="input"
             name="password"
             autoComplete="current-password"
             autoFocus
-            visibilityToggle={false}
             value={password}
             onChange={(event) => setPassword(event.target.value)}
           />
@@ -119,31 +120,34 @@ export function ChangePassword({ user }: { user: string }) {
         <input type="text" name="username" autoComplete="username" value={user} readOnly hidden />
         <label className="field">
           <span>{t("password.old")}</span>
-          <Input.Password
+          <input
+            type="password"
+            className="input"
             name="old"
             autoComplete="current-password"
             autoFocus
-            visibilityToggle={false}
             value={old}
             onChange={(event) => setOld(event.target.value)}
           />
         </label>
         <label className="field">
           <span>{t("password.new", { shortest: SHORTEST })}</span>
-          <Input.Password
+          <input
+            type="password"
+            className="input"
             name="new"
             autoComplete="new-password"
-            visibilityToggle={false}
             value={next}
             onChange={(event) => setNext(event.target.value)}
           />
         </label>
         <label className="field">
           <span>{t("password.again")}</span>
-          <Input.Password
+          <input
+            type="password"
+            className="input"
             name="again"
             autoComplete="new-password"
-            visibilityToggle={false}
             value={again}
             onChange={(event) => setAgain(event.target.value)}
           />

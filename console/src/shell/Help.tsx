@@ -21,10 +21,10 @@ const KEYS: { keys: string[]; does: Key }[] = [
   { keys: ["?"], does: "help.help" },
 ];
 
-export function Help({ open, close }: { open: boolean; close: () => void }) {
+export default function Help({ close }: { close: () => void }) {
   const { t } = useI18n();
   return (
-    <Modal open={open} onCancel={close} footer={null} title={t("help.title")} width={460}>
+    <Modal open onCancel={close} footer={null} title={t("help.title")} width={460}>
       <dl className="keys">
         {KEYS.map(({ keys, does }) => (
           <div key={does}>

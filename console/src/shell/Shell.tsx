@@ -1,4 +1,4 @@
-import { useCallback, useState, type ReactNode } from "react";
+import { lazy, Suspense, useCallback, useState, type ReactNode } from "react";
 import { NavLink, useNavigate } from "react-router";
 
 import { useLiveFeed } from "../api/live";
@@ -8,10 +8,11 @@ import { useI18n } from "../i18n/I18n";
 import type { Key } from "../i18n/dictionary";
 import { Icon, type IconName } from "../parts/Icon";
 import { Banners } from "./Banners";
-import { Help } from "./Help";
 import { LiveState } from "./LiveState";
 import { LanguageSwitch, ThemeSwitch } from "./Switches";
 import { Who } from "./Who";
+
+const Help = lazy(() => import("./Help"));
 
 const PLACES: { to: string; label: Key; icon: IconName }[] = [
   { to: "/", label: "nav.overview", icon: "overview" },
@@ -73,7 +74,7 @@ export function Shell({ children }: { children: ReactNode }) {
           {children}
         </main>
       </div>
-      <Help open={help} close={() => setHelp(false)} />
+      <Suspense fallback={null}>{help ? <Help close={() => setHelp(false)} /> : null}</Suspense>
     </div>
   );
 }

@@ -1,5 +1,4 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { Dropdown } from "antd";
 
 import { send } from "../api/client";
 import { useSession } from "../api/queries";
@@ -24,20 +23,19 @@ export function Who() {
     }
   };
   return (
-    <Dropdown
-      trigger={["click"]}
-      placement="bottomRight"
-      menu={{
-        items: [
-          { key: "who", label: `${session.user} · ${word("role", session.role)}`, disabled: true },
-          { key: "out", label: t("signout"), onClick: () => void leave() },
-        ],
-      }}
-    >
-      <button type="button" className="tool" aria-label={t("who", { user: session.user })}>
+    <>
+      <button type="button" className="tool" popoverTarget="who" aria-label={t("who", { user: session.user })}>
         <Icon name="person" />
         <span className="wide-only">{session.user}</span>
       </button>
-    </Dropdown>
+      <div id="who" popover="auto" className="menu">
+        <p>
+          {session.user} · {word("role", session.role)}
+        </p>
+        <button type="button" onClick={() => void leave()}>
+          {t("signout")}
+        </button>
+      </div>
+    </>
   );
 }
