@@ -1,4 +1,4 @@
-"""From the basket to the parcel: sign-in, order, payment through a gateway, review, shipping."""
+"""From the basket to the parcel: sign-in, order, payment, review, shipping."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tocsin.core.events import HOUR, MINUTE, SECOND
-from tocsin.core.signal import Decision
 from tocsin.twin.books import Loss
-from tocsin.twin.world import BY_NAME, CURRENCY, GATEWAY_EDGES, GATEWAYS, Gateway, Payer, Product
+from tocsin.twin.payments import defraud, pay, step_up, take
+from tocsin.twin.world import CURRENCY, GATEWAY_EDGES, GATEWAYS, Payer, Product
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -17,16 +17,8 @@ if TYPE_CHECKING:
     from tocsin.twin.draws import Draws
     from tocsin.twin.store import Actor, Store
 
-STEP_UP_COST = 15
-"""Minor units: one text message."""
 REVIEW_COST = 600
 """Minor units: five minutes of a person."""
-AUTHORISATION_FEE = 60
-"""Minor units that one tried stolen card costs: authorisation and scheme penalty."""
-CHARGE_BACK_FEE = 15_000
-PASSES_STEP_UP = {True: 0.06, False: 0.95}
-"""Share of crooks and of honest people that pass a step-up."""
-DECLINES = ("insufficient_funds", "do_not_honor", "incorrect_cvc", "expired_card")
 SHIPPING = 800
 FREE_FROM = 9_900
 
@@ -72,17 +64,8 @@ def sign_in(store: Store, draws: Draws, payer: Payer) -> Generator[int, None, bo
 
 def log_in(store: Store, payer: Payer, *, success: bool) -> None:
     """Tell of one sign-in attempt."""
-    data = {"account": payer.account, "device": payer.device, "ip": payer.ip}
-    more = {"session": payer.session.removesuffix("+"), "country": payer.country, "user_agent": payer.agent}
-    store.tell("account.login", f"account:{payer.account}", {**data, **more, "success": success, "method": "password"})
-
-
-def step_up(store: Store, draws: Draws, payer: Payer, *, wanted: bool = False) -> bool:
-    """Ask for a second factor where the store was told to (or ``wanted``); return whether they may go on."""
-    if not wanted and not store.controls.steps_up(payer, store.now):
-        return True
-    store.books.lose(store.now, Loss.FRICTION, STEP_UP_COST)
-    return draws.aside.chance(PASSES_STEP_UP[bool(payer.guilty)])
+    data = {"country": payer.country, "user_agent": payer.agent, "success": success, "method": "password"}
+    store.tell("account.login", f"account:{payer.account}", payer.fields() | data)
 
 
 def checkout(store: Store, draws: Draws, payer: Payer, basket: Basket, *, declined_times: int = 0) -> Actor:
@@ -142,8 +125,7 @@ def _place(store: Store, payer: Payer, basket: Basket, order: str, amount: int) 
             "order": order,
             "amount": amount,
             "currency": CURRENCY,
-            **people,
-            "session": payer.session.removesuffix("+"),
+            **payer.fields(),
             "card": payer.card,
             **contact,
             "country": payer.country,
@@ -153,163 +135,6 @@ def _place(store: Store, payer: Payer, basket: Basket, order: str, amount: int) 
             "shipping_fee": basket.shipping() or None,
         },
     )
-
-
-def route(store: Store, wanted: Gateway) -> Gateway:
-    """Return the gateway to take: the wanted one unless payments are to be routed away from it."""
-    if not store.controls.active("gateway.failover", wanted.name, store.now):
-        return wanted
-    for other in GATEWAYS:
-        if other.name != wanted.name and not store.controls.active("gateway.failover", other.name, store.now):
-            return other
-    return wanted
-
-
-def pay(
-    store: Store,
-    draws: Draws,
-    payer: Payer,
-    wanted: Gateway,
-    order: str,
-    amount: int,
-    *,
-    forced_decline: bool = False,
-    decline: float = 0.05,
-) -> Generator[int, None, str]:
-    """Try one payment; return ``paid``, ``held``, ``declined``, ``failed`` or ``refused`` (by the store itself)."""
-    if store.controls.blocks(payer, store.now) or store.controls.active("payment.freeze", payer.card, store.now):
-        return "refused"
-    if not step_up(store, draws, payer):
-        return "refused"
-    gateway = route(store, wanted)
-    attributes = {"gateway": gateway.name, "country": payer.country}
-    duration = draws.lognormal(gateway.median_ms, 0.45) * store.factor("latency", "payments", attributes)
-    duration = min(duration + store.added_ms("payments", attributes), 30_000)
-    share, code, trouble = store.failing("payments", attributes)
-    broken, ordinary, luck = draws.chance(share), draws.chance(gateway.failure), draws.chance(decline)
-    reason, choice = "", draws.pick(DECLINES)
-    if broken or ordinary or duration >= 30_000:
-        status, reason = "failed", code if broken else "gateway_timeout"
-    elif luck or forced_decline:
-        status, reason = "declined", choice
-    else:
-        status = "succeeded"
-    yield int(duration * 1000)
-    if broken:
-        store.books.hurt(store.now, trouble)
-    event, decision = attempt(store, payer, gateway, order, amount, status, reason, int(duration), draws)
-    if payer.guilty:
-        store.books.lose(store.now, Loss.FEES, AUTHORISATION_FEE)
-        if status == "declined" and draws.chance(0.3):
-            store.spawn(_label(store, event, payer, "fraud", "analyst"), int(draws.between(1, 12) * HOUR))
-    if status != "succeeded":
-        return status
-    return (yield from _obey(store, draws, payer, decision, event, order, amount, gateway, wanted))
-
-
-def attempt(
-    store: Store,
-    payer: Payer,
-    gateway: Gateway,
-    order: str,
-    amount: int,
-    status: str,
-    reason: str,
-    duration_ms: int,
-    draws: Draws,
-) -> tuple[dict[str, object], Decision]:
-    """Tell of a payment as the gateway answered it and ask whether to take the money; return (event, decision)."""
-    store.books.counts[f"payment_{status}"] += 1
-    return store.ask(
-        "payment.attempted",
-        f"card:{payer.card}",
-        {
-            "payment": f"p-{draws.hexadecimal(10)}",
-            "order": order,
-            "amount": amount,
-            "currency": CURRENCY,
-            "account": payer.account,
-            "device": payer.device,
-            "ip": payer.ip,
-            "session": payer.session.removesuffix("+"),
-            "card": payer.card,
-            "address": payer.address,
-            "gateway": gateway.name,
-            "status": status,
-            "decline_code": reason,
-            "method": "card",
-            "bin": payer.bin,
-            "country": payer.country,
-            "duration_ms": duration_ms,
-        },
-    )
-
-
-def _obey(
-    store: Store,
-    draws: Draws,
-    payer: Payer,
-    decision: Decision,
-    event: dict[str, object],
-    order: str,
-    amount: int,
-    gateway: Gateway,
-    wanted: Gateway,
-) -> Generator[int, None, str]:
-    """Do what the verdict says with an authorised payment."""
-    store.books.counts[f"{decision.value}_{'guilty' if payer.guilty else 'honest'}"] += 1
-    if decision is Decision.DENY:
-        return "refused"
-    if decision is Decision.HOLD or (order and store.controls.active("order.hold", order, store.now)):
-        return "held"
-    if decision is Decision.CHALLENGE:
-        yield int(draws.gap(20) * SECOND)
-        if not step_up(store, draws, payer, wanted=True):
-            return "refused"
-    extra = (gateway.fee - BY_NAME[wanted.name].fee) * amount / 10_000
-    store.books.lose(store.now, Loss.ROUTING, extra)
-    if order:
-        store.books.pay(order)
-        people = {"account": payer.account, "device": payer.device, "ip": payer.ip, "card": payer.card}
-        data = {"order": order, "amount": amount, "currency": CURRENCY, "gateway": gateway.name, **people}
-        store.tell("order.paid", f"order:{order}", data)
-    if payer.guilty:
-        _fraud(store, draws, payer, event, order, amount)
-    return "paid"
-
-
-def _fraud(store: Store, draws: Draws, payer: Payer, event: dict[str, object], order: str, amount: int) -> None:
-    """Book what a successful fraud costs; the label comes with the charge-back, hours or days later."""
-    store.books.lose(store.now, Loss.FRAUD, amount + CHARGE_BACK_FEE)
-    if order:
-        store.books.charge_back(order)
-    delay = 4 * HOUR + int(draws.gap(30) * HOUR)
-    store.spawn(_label(store, event, payer, "fraud", "chargeback"), delay)
-
-
-def _label(store: Store, event: dict[str, object], payer: Payer, label: str, by: str) -> Actor:
-    """Tell the truth about an earlier payment."""
-    data = event["data"]
-    amount = data.get("amount") if isinstance(data, dict) else None
-    store.tell(
-        "label.given",
-        f"card:{payer.card}",
-        {
-            "of": event["id"],
-            "of_source": event["source"],
-            "of_time": event["time"],
-            "label": label,
-            "by": by,
-            "account": payer.account,
-            "device": payer.device,
-            "ip": payer.ip,
-            "card": payer.card,
-            "address": payer.address,
-            "amount": amount,
-            "currency": CURRENCY,
-        },
-    )
-    yield 1
 
 
 def _review(store: Store, draws: Draws, payer: Payer, basket: Basket, order: str) -> Actor:
@@ -323,24 +148,18 @@ def _review(store: Store, draws: Draws, payer: Payer, basket: Basket, order: str
         cancel(store, payer, order, "customer_gave_up")
         store.books.lose(store.now, Loss.LOST_SALES, basket.margin())
         return
-    store.books.pay(order)
-    people = {"account": payer.account, "device": payer.device, "ip": payer.ip, "card": payer.card}
-    store.tell(
-        "order.paid", f"order:{order}", {"order": order, "amount": basket.amount(), "currency": CURRENCY} | people
-    )
+    take(store, payer, order, basket.amount())
     if payer.guilty:
-        store.books.lose(store.now, Loss.FRAUD, basket.amount() + CHARGE_BACK_FEE)
-        store.books.charge_back(order)
+        defraud(store, draws, payer, None, order, basket.amount())
     yield from _deliver(store, draws, payer, basket, order)
 
 
 def cancel(store: Store, payer: Payer, order: str, reason: str) -> None:
     """Close an order."""
     store.books.cancel(order)
-    people = {"account": payer.account, "device": payer.device, "ip": payer.ip}
     amount = store.books.orders[order].amount
-    data = {"order": order, "reason": reason, **people, "amount": amount, "currency": CURRENCY}
-    store.tell("order.cancelled", f"order:{order}", data)
+    data = {"order": order, "reason": reason, "amount": amount, "currency": CURRENCY}
+    store.tell("order.cancelled", f"order:{order}", data | payer.fields())
 
 
 def _deliver(store: Store, draws: Draws, payer: Payer, basket: Basket, order: str) -> Actor:

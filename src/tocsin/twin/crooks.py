@@ -6,19 +6,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tocsin.core.events import MINUTE, SECOND
+from tocsin.core.signal import Decision
 from tocsin.twin.books import Loss
-from tocsin.twin.checkout import (
-    AUTHORISATION_FEE,
-    CHARGE_BACK_FEE,
-    DECLINES,
-    Basket,
-    attempt,
-    checkout,
-    log_in,
-    route,
-    step_up,
-)
+from tocsin.twin.checkout import Basket, checkout, log_in
 from tocsin.twin.draws import Draws
+from tocsin.twin.payments import AUTHORISATION_FEE, DECLINES, Attempt, defraud, route, step_up, tell
 from tocsin.twin.service import REQUEST_COST, restock
 from tocsin.twin.shoppers import register, visitor
 from tocsin.twin.world import (
@@ -33,7 +25,6 @@ from tocsin.twin.world import (
 )
 
 if TYPE_CHECKING:
-    from tocsin.core.signal import Decision
     from tocsin.twin.store import Actor, Store
     from tocsin.twin.trouble import Mix, Part, Trouble
 
@@ -79,7 +70,8 @@ def _stolen_card(store: Store, draws: Draws) -> Actor:
     payer.email, payer.phone = f"{draws.hexadecimal(8)}@example.net", f"+86170{draws.integer(100_000_000):08d}"
     if store.service.request(draws, payer, "/") != 200:
         return
-    register(store, payer)
+    if not register(store, draws, payer):
+        return
     for _ in range(1 + draws.integer(3)):
         payer.card = f"card-{draws.hexadecimal(12)}"
         payer.bin = draws.pick(FOREIGN_BINS) if draws.chance(0.6) else "622588"
@@ -123,8 +115,8 @@ def _takeover(store: Store, draws: Draws) -> Actor:
     if not step_up(store, draws, payer):
         return
     yield int(draws.gap(60) * SECOND)
-    changed = {"account": payer.account, "device": payer.device, "ip": payer.ip, "field": "address"}
-    store.tell("account.changed", f"account:{payer.account}", {**changed, "address": payer.address})
+    changed = {"field": "address", "address": payer.address}
+    store.tell("account.changed", f"account:{payer.account}", payer.fields() | changed)
     yield int(draws.gap(120) * SECOND)
     if store.service.request(draws, payer, "/checkout") == 200:
         yield from checkout(store, draws, payer, _dear_basket(store, draws))
@@ -215,25 +207,18 @@ def _tester(store: Store, draws: Draws, trouble: str, group: str, mix: Mix) -> A
     duration = draws.lognormal(gateway.median_ms, 0.45)
     yield int(duration * 1000)
     status = "succeeded" if works else "declined"
-    event, decision = attempt(store, payer, gateway, "", amount, status, "" if works else reason, int(duration), draws)
+    tried = Attempt("", amount, gateway.name, status, "" if works else reason, int(duration))
+    event, decision = tell(store, draws, payer, tried)
     store.books.lose(store.now, Loss.FEES, AUTHORISATION_FEE)
     store.books.hurt(store.now, trouble)
     if works and _let_through(store, draws, payer, decision):
-        store.books.lose(store.now, Loss.FRAUD, CHARGE_BACK_FEE)
-        store.spawn(_report(store, event, payer, amount), int(draws.between(5, 60) * 60 * MINUTE))
+        defraud(store, draws, payer, event, "", amount)
 
 
 def _let_through(store: Store, draws: Draws, payer: Payer, decision: Decision) -> bool:
-    if decision.value == "challenge":
+    if decision is Decision.CHALLENGE:
         return step_up(store, draws, payer, wanted=True)
-    return decision.value == "allow"
-
-
-def _report(store: Store, event: dict[str, object], payer: Payer, amount: int) -> Actor:
-    data = {"of": event["id"], "of_source": event["source"], "of_time": event["time"], "label": "fraud"}
-    people = {"device": payer.device, "ip": payer.ip, "card": payer.card, "amount": amount, "currency": CURRENCY}
-    store.tell("label.given", f"card:{payer.card}", {**data, "by": "chargeback", **people})
-    yield 1
+    return decision is Decision.ALLOW
 
 
 def _robot(store: Store, draws: Draws, trouble: str, group: str, mix: Mix) -> Actor:

@@ -68,18 +68,13 @@ class Service:
             store.books.hurt(now, trouble)
         elif draws.chance(0.004):
             status = 404
-        if payer.guilty:
-            store.books.lose(now, Loss.CAPACITY, 0)
         return self._log(draws, payer, path, method, status, time_ms, referrer)
 
     def _proves(self, draws: Draws, payer: Payer) -> bool:
         """Whether they pass the challenge; who passed once in a session is not asked again."""
-        if payer.session.endswith("+"):
-            return True
-        if draws.chance(PASSES["robot" if payer.guilty else "person"]):
-            payer.session += "+"
-            return True
-        return False
+        if not payer.proved:
+            payer.proved = draws.chance(PASSES["robot" if payer.guilty else "person"])
+        return payer.proved
 
     def _log(
         self, draws: Draws, payer: Payer, path: str, method: str, status: int, time_ms: float, referrer: str
@@ -99,7 +94,7 @@ class Service:
                 "referrer": referrer,
                 "host": "shop.example.com",
                 "service": SERVICE,
-                "session": payer.session.removesuffix("+"),
+                "session": payer.session,
                 "account": payer.account if payer.known else "",
                 "device": payer.device,
             },

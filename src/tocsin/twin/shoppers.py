@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tocsin.core.events import DAY, HOUR, MINUTE, SECOND
+from tocsin.core.signal import Decision
 from tocsin.twin.books import Loss
 from tocsin.twin.checkout import Basket, checkout, sign_in
-from tocsin.twin.world import CURRENCY, WORDS, Payer, Product, public_ip
+from tocsin.twin.payments import step_up
+from tocsin.twin.world import CURRENCY, WORDS, Payer, Product, public_ip, rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from tocsin.twin.draws import Draws
     from tocsin.twin.store import Actor, Store
 
@@ -44,8 +48,6 @@ def arrivals(store: Store) -> Actor:
 
 
 def _announce(store: Store, name: str) -> Actor:
-    from tocsin.twin.store import rfc3339
-
     for opening in store.openings:
         if opening.name == name:
             data = {
@@ -119,12 +121,8 @@ def _visit(store: Store, draws: Draws, payer: Payer | None = None, *, referrer: 
     if draws.chance(0.22):
         category = store.world.product(draws).category
         query = draws.pick(WORDS[category])
-        data = {"session": payer.session.removesuffix("+"), "account": payer.account, "device": payer.device}
-        store.tell(
-            "search.performed",
-            f"session:{payer.session.removesuffix('+')}",
-            {**data, "ip": payer.ip, "query": query, "results": draws.integer(60)},
-        )
+        found = {"query": query, "results": draws.integer(60)}
+        store.tell("search.performed", f"session:{payer.session}", payer.fields() | found)
         yield int(draws.gap(10) * SECOND)
     seen = [product for product, _ in basket.lines] if basket else []
     seen += [store.world.product(draws) for _ in range(draws.integer(3))]
@@ -135,17 +133,13 @@ def _visit(store: Store, draws: Draws, payer: Payer | None = None, *, referrer: 
     if basket is None:
         return None
     if not payer.account:
-        yield from _register(store, draws, payer)
+        if not (yield from _register(store, draws, payer)):
+            return _give_up(store, basket)
     elif draws.chance(0.7) and not (yield from sign_in(store, draws, payer)):
         return _give_up(store, basket)
     for product, quantity in basket.lines:
-        data = {"session": payer.session.removesuffix("+"), "account": payer.account, "device": payer.device}
-        price = {"sku": product.sku, "quantity": quantity, "change": "add", "price": product.price}
-        store.tell(
-            "cart.changed",
-            f"session:{payer.session.removesuffix('+')}",
-            {**data, "ip": payer.ip, **price, "currency": CURRENCY},
-        )
+        line = {"sku": product.sku, "quantity": quantity, "change": "add", "price": product.price}
+        store.tell("cart.changed", f"session:{payer.session}", payer.fields() | line | {"currency": CURRENCY})
         yield int(draws.gap(6) * SECOND)
     if not _page(store, draws, payer, "/checkout", "checkout"):
         return _give_up(store, basket)
@@ -177,42 +171,31 @@ def _page(
         status = store.service.request(draws, payer, path, referrer=referrer)
     if status not in (200, 404):
         return False
-    data = {"session": payer.session.removesuffix("+"), "account": payer.account, "device": payer.device}
     view = {"page": page, "path": path, "sku": product.sku if product else ""}
-    store.tell("session.viewed", f"session:{payer.session.removesuffix('+')}", {**data, "ip": payer.ip, **view})
+    store.tell("session.viewed", f"session:{payer.session}", payer.fields() | view)
     return draws.unit() >= IMPATIENCE * max(store.service.load() - BRISK, 0.0)
 
 
-def _register(store: Store, draws: Draws, payer: Payer) -> Actor:
-    """A stranger becomes a customer."""
+def _register(store: Store, draws: Draws, payer: Payer) -> Generator[int, None, bool]:
+    """A stranger becomes a customer; return whether the store lets them."""
     payer.account = f"acct-n{draws.hexadecimal(8)}"
     payer.card, payer.bin = f"card-{draws.hexadecimal(12)}", draws.pick(("622588", "621700", "622202"))
     payer.address = f"{draws.integer(900) + 1} Renmin Rd"
     payer.name = f"Lin {draws.hexadecimal(4)}"
     payer.email = f"{payer.account}@example.com"
     payer.phone = f"+86139{draws.integer(100_000_000):08d}"
-    register(store, payer)
     yield int(draws.gap(15) * SECOND)
+    return register(store, draws, payer)
 
 
-def register(store: Store, payer: Payer) -> None:
-    """Open an account; the store asks whether it should."""
-    store.ask(
-        "account.registered",
-        f"account:{payer.account}",
-        {
-            "account": payer.account,
-            "device": payer.device,
-            "ip": payer.ip,
-            "session": payer.session.removesuffix("+"),
-            "email": payer.email,
-            "phone": payer.phone,
-            "name": payer.name,
-            "country": payer.country,
-            "user_agent": payer.agent,
-            "channel": "web",
-        },
-    )
+def register(store: Store, draws: Draws, payer: Payer) -> bool:
+    """Open an account; the store asks whether it should. A denied one is not opened, a doubtful one must confirm."""
+    contact = {"email": payer.email, "phone": payer.phone, "name": payer.name}
+    origin = {"country": payer.country, "user_agent": payer.agent, "channel": "web"}
+    _, decision = store.ask("account.registered", f"account:{payer.account}", payer.fields() | contact | origin)
+    if decision is Decision.ALLOW:
+        return True
+    return decision is not Decision.DENY and step_up(store, draws, payer, wanted=True)
 
 
 def oddities(store: Store) -> Actor:

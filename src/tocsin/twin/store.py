@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Generator, Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tocsin.core.events import DAY, HOUR, MINUTE, Entity, subject_of
 from tocsin.core.signal import Decision
 from tocsin.twin.books import Books
 from tocsin.twin.controls import Controls
+from tocsin.twin.crooks import background, groups
 from tocsin.twin.draws import Draws
-from tocsin.twin.world import CURRENCY, EPOCH, Opening, Payer, World, build, rhythm
+from tocsin.twin.service import Service, machinery
+from tocsin.twin.shoppers import arrivals, oddities
+from tocsin.twin.world import EPOCH, Opening, Payer, World, build, rfc3339, rhythm
 
 if TYPE_CHECKING:
     from tocsin.twin.trouble import Trouble
@@ -93,10 +95,6 @@ class Store:
         run: str = "",
         world: World | None = None,
     ) -> None:
-        from tocsin.twin.crooks import background, groups
-        from tocsin.twin.service import Service, machinery
-        from tocsin.twin.shoppers import arrivals, oddities
-
         self.seed = seed
         self.now = start
         self.start = start
@@ -204,25 +202,6 @@ class Store:
             if share > worst[0]:
                 worst = (share, code, trouble.name)
         return worst
-
-
-def rfc3339(time: int) -> str:
-    """Return a moment as RFC 3339 with microseconds.
-
-    >>> rfc3339(1_500_000)
-    '1970-01-01T00:00:01.500000Z'
-    """
-    return datetime.fromtimestamp(time // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time % 1_000_000:06d}Z"
-
-
-def person(payer: Payer) -> dict[str, Any]:
-    """Return the fields that say who acts."""
-    return {"account": payer.account, "device": payer.device, "ip": payer.ip, "session": payer.session}
-
-
-def money(amount: int) -> dict[str, Any]:
-    """Return an amount with its currency."""
-    return {"amount": amount, "currency": CURRENCY}
 
 
 def stream(store: Store, recorder: Recorder, until: int, step: int = 10 * MINUTE) -> Iterator[dict[str, Any]]:

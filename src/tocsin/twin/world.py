@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -63,6 +64,15 @@ def rhythm(time: int) -> float:
     return ((1 - share) * RHYTHM[low] + share * RHYTHM[(low + 1) % 24]) / _MEAN
 
 
+def rfc3339(time: int) -> str:
+    """Return a moment as RFC 3339 with microseconds.
+
+    >>> rfc3339(1_500_000)
+    '1970-01-01T00:00:01.500000Z'
+    """
+    return datetime.fromtimestamp(time // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time % 1_000_000:06d}Z"
+
+
 class Product(msgspec.Struct):
     """One item: price and cost in minor units, stock in pieces."""
 
@@ -92,6 +102,12 @@ class Payer(msgspec.Struct):
     known: bool = False
     guilty: str = ""
     """Name of the trouble or kind of ordinary fraud; empty for the honest."""
+    proved: bool = False
+    """Whether they passed a challenge in this session."""
+
+    def fields(self) -> dict[str, str]:
+        """Return the fields that say who acts, as every event of theirs has them."""
+        return {"account": self.account, "device": self.device, "ip": self.ip, "session": self.session}
 
 
 class Customer(msgspec.Struct):
