@@ -103,7 +103,8 @@ class Tocsin:
         self.views = Views(records, currency=settings.currency)
         self.door = Door(self.vault, default_shop=settings.shop, max_event_bytes=settings.max_event_bytes)
         self.kinds: dict[str, Text] = {kind: text for desk in desks for kind, text in desk.kinds.items()}
-        self.fold = Fold(desks, rules=self.rules(), currency=settings.currency, load_model=self.models.read)
+        # Stored rules come from the journal, each at its place; the desks bring their own.
+        self.fold = Fold(desks, currency=settings.currency, load_model=self.models.read)
         self.follower = Follower(records, self.live)
         self.casebook = Casebook(records, ceiling=Automation(settings.automation), killed=self.kill.on)
         self.casebook.campaign_factor = self.fold.budget_factor

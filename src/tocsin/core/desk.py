@@ -233,7 +233,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
 
     ``start`` in microseconds; ``value`` NaN where the measure is missing; ``n`` events in it. ``history`` and
     ``history_n`` are float64 arrays of the earlier closed buckets, oldest first, at most ``keep``, without gaps.
-    ``factor`` is the campaign's expected uplift at its start. ``sample`` holds up to 8 event seqs.
+    ``factor`` is the campaign's expected uplift at its start.
     """
 
     series: Series

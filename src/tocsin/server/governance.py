@@ -209,6 +209,7 @@ class CheckWish(Wish, frozen=True):
 
     when: Annotated[str, Meta(max_length=10_000)]
     desk: str = ""
+    on: tuple[str, ...] = ()
 
 
 class CheckError(Shape, frozen=True):

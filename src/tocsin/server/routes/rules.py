@@ -1,5 +1,7 @@
 """Rules, playbooks and named lists: as they run, checked before they are stored."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -8,8 +10,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from tocsin.core.desk import Rule
 from tocsin.core.playbook import Playbook
 from tocsin.core.records import ListEntry, StoredPlaybook, StoredRule
+from tocsin.core.signal import Decision, Text
 from tocsin.errors import Misconfigured, NotFound
-from tocsin.flow.cel import INCIDENT, RULE, CelError, compile_expression
+from tocsin.flow.cel import INCIDENT, CelError, compile_expression
+from tocsin.flow.rules import check_rule
 from tocsin.server import governance, shapes
 from tocsin.server.audit import note
 from tocsin.server.pages import After, Limit, Search
@@ -49,11 +53,16 @@ def _rules(tocsin: "Tocsin") -> dict[str, governance.RuleView]:
 def check(request: Request, body: Body) -> Response:
     """Say whether an expression would be taken, and if not, where it is wrong."""
     wish = read(body, governance.CheckWish)
+    rule = Rule(
+        id="check", when=wish.when, decision=Decision.ALLOW, code="", text=Text("", ""), on=wish.on, desk=wish.desk
+    )
     try:
-        compile_expression(wish.when, RULE)
+        check_rule(rule, house(request).desks)
     except CelError as error:
         wrong = governance.CheckError(message=str(error), line=error.line, column=error.column)
         return reply(governance.CheckView(ok=False, error=wrong))
+    except Misconfigured as error:
+        return reply(governance.CheckView(ok=False, error=governance.CheckError(message=str(error), line=1, column=1)))
     return reply(governance.CheckView(ok=True, error=None))
 
 
@@ -63,8 +72,8 @@ def rule(request: Request, id: str, body: Body) -> Response:
     wish = read(body, Rule)
     if wish.id != id:
         raise Refusal(422, "out-of-range", "the rule's id is not the one in the address", field="id")
-    _compiles(wish.when, RULE)
     tocsin, who = house(request), person(request).name
+    _refused_if_wrong(lambda: check_rule(wish, tocsin.desks))
     now = tocsin.clock.now()
     with tocsin.records.transaction():
         before = tocsin.records.table(StoredRule).get(id)
@@ -101,7 +110,7 @@ def put_playbook(request: Request, name: str, body: Body) -> Response:
         raise Refusal(422, "out-of-range", "the playbook's name is not the one in the address", field="name")
     for condition in (wish.when, *(step.when for step in wish.steps)):
         if condition:
-            _compiles(condition, INCIDENT)
+            _refused_if_wrong(partial(compile_expression, condition, INCIDENT))
     tocsin, who = house(request), person(request).name
     now = tocsin.clock.now()
     with tocsin.records.transaction():
@@ -167,9 +176,10 @@ def drop_entry(
     return reply(shapes.Done(ok=True))
 
 
-def _compiles(text: str, scope: Any) -> None:
+def _refused_if_wrong(check: Callable[[], object]) -> None:
+    """Run a check of an expression; 422 with line and column where it fails."""
     try:
-        compile_expression(text, scope)
+        check()
     except CelError as error:
         detail = f"line {error.line}, column {error.column}: {error}"
         raise Refusal(422, "expression", detail, field="when") from error
