@@ -158,3 +158,17 @@ def test_rows_are_the_same_after_the_frame_was_made(tmp_path: Path) -> None:
     source.frame()
     again: list[Any] = [(line, list(row)) for line, row in source.rows()]
     assert again == [(2, ROWS[0]), (3, ROWS[1])]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 1000])
+def test_the_frame_does_not_depend_on_how_rows_are_chunked(
+    tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tocsin.sources.tables.CHUNK", chunk)
+    values: list[Any] = [1, "two", True, None, 2.5, "x", {"a": 1}, False]
+    content = "\n".join(json.dumps({"a": value, "b": place}) for place, value in enumerate(values)).encode()
+    source = open_source(write(tmp_path, "m.ndjson", content))
+    assert isinstance(source, Table)
+    frame, _ = source.frame()
+    assert frame["a"].to_list() == ["1", "two", "True", None, "2.5", "x", '{"a":1}', "False"]
+    assert frame["b"].to_list() == [float(place) for place in range(8)]

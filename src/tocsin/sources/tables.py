@@ -16,7 +16,7 @@ from tocsin.core.events import Kind, derived_id
 from tocsin.core.vocabulary import VOCABULARY
 from tocsin.errors import BadEvent, Misconfigured
 from tocsin.methods.parsing import is_missing
-from tocsin.sources.columns import Converter, converters
+from tocsin.sources.columns import Converter, converters, key_text
 from tocsin.sources.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ class Table:
             chunks.append(pl.DataFrame({name: _series(name, values) for name, values in data.items()}))
         if not chunks:
             return pl.DataFrame({name: pl.Series(name, [], dtype=pl.String) for name in self.columns}), []
-        self._whole, self._lines = pl.concat(chunks, how="vertical_relaxed"), lines
+        whole = {name: _stacked([chunk[name] for chunk in chunks]) for name in self.columns}
+        self._whole, self._lines = pl.DataFrame(whole), lines
         return self._whole, self._lines
 
     def read(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -166,6 +167,21 @@ class _Documents:
         }
 
 
+def _stacked(parts: Sequence[pl.Series]) -> pl.Series:
+    """Return the chunks of a column as one: of their kind where they agree, else as texts; empty ones have no say."""
+    kinds = {part.dtype for part in parts if part.null_count() < len(part)}
+    if len(kinds) == 1:
+        kind = kinds.pop()
+        return pl.concat(
+            [part if part.dtype == kind else pl.Series(part.name, [None] * len(part), kind) for part in parts]
+        )
+    return pl.concat([_as_texts(part.name, part.to_list()) for part in parts])
+
+
+def _as_texts(name: str, values: Sequence[Any]) -> pl.Series:
+    return pl.Series(name, [None if value is None else key_text(value) for value in values], dtype=pl.String)
+
+
 def _series(name: str, values: list[Any]) -> pl.Series:
     """Return the values as one column: as they are where they are of one kind, else as texts."""
     kinds = {type(value) for value in values if value is not None}
@@ -177,7 +193,7 @@ def _series(name: str, values: list[Any]) -> pl.Series:
         return pl.Series(name, [None if value is None else float(value) for value in values], dtype=pl.Float64)
     if kinds <= {datetime}:
         return pl.Series(name, values)
-    return pl.Series(name, [None if value is None else str(value) for value in values], dtype=pl.String)
+    return _as_texts(name, values)
 
 
 def table_of_rows(
