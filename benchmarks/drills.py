@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from benchmarks.report import Options, Report, versions
+from tocsin.twin.drill import Quiet, quiet_day, quiet_rows, rehearse
 from tocsin.twin.thresholds import Limits, tune
 from tocsin.twin.trouble import NAMES, STRENGTHS, named
 
@@ -40,7 +41,7 @@ class DrillReport(Report, kw_only=True):
     """The report with what it was made from."""
 
     by_drill: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    quiet: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    quiet: list[Quiet] = msgspec.field(default_factory=list)
     results: list[dict[str, Any]] = msgspec.field(default_factory=list)
 
 
@@ -52,7 +53,7 @@ def run(
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or min(os.cpu_count() or 1, 8), mp_context=spawn) as pool:
         quiet = list(pool.map(_quiet, quiet_of))
-        a_day = sum(len(found) for found in quiet) / max(len(quiet), 1) * 24 / QUIET_HOURS
+        a_day = sum(len(day.false) for day in quiet) / max(len(quiet), 1) * 24 / QUIET_HOURS
         limits = tune(list(pool.map(_rows, quiet_of)), a_day)
         jobs = [
             (name, strength, options.seed + k, limits) for k in range(seeds) for name in NAMES for strength in STRENGTHS
@@ -72,9 +73,9 @@ def run(
         seed=options.seed,
         versions=versions("tocsin", "numpy", "msgspec", "uvicorn"),
         goals={"false_incidents_per_quiet_day": "<= 1"},
-        notes=[_line(row) for row in rows],
+        notes=[*(_line(row) for row in rows), _of_quiet(quiet)],
         by_drill=rows,
-        quiet=[{"seed": one, "false": found} for one, found in zip(quiet_of, quiet, strict=True)],
+        quiet=quiet,
         results=[{"seed": job[2], **msgspec.to_builtins(one)} for job, one in zip(jobs, results, strict=True)],
     )
 
@@ -84,6 +85,13 @@ def _line(row: dict[str, Any]) -> str:
     averted = f"averted {row['averted_share']:.0%} (thresholds {row['averted_share_thresholds']:.0%})"
     answered = f"answered after {row['median_seconds_to_respond']} s"
     return f"{row['drill']}, {row['strength']}: {detected}, {answered}, {averted}, {row['false_incidents']} false"
+
+
+def _of_quiet(days: Sequence[Quiet]) -> str:
+    refused, paid = sum(day.refused_honest for day in days), sum(day.paid_honest for day in days)
+    cost = sum(day.cost for day in days) / max(len(days), 1) / 100
+    share = refused / max(refused + paid, 1)
+    return f"{len(days)} quiet days: {share:.2%} of honest payments refused, Tocsin cost {cost:,.0f} CNY a day"
 
 
 def figures(results: Sequence[Result], false_a_day: float) -> dict[str, float]:
@@ -124,25 +132,20 @@ def _by_drill(results: Sequence[Result]) -> list[dict[str, Any]]:
     return rows
 
 
-def _quiet(seed: int) -> list[str]:
-    """Return what was falsely reported on the quiet day of a seed, ``kind subject``."""
+def _quiet(seed: int) -> Quiet:
     from tocsin.cli.rehearsal import opened
-    from tocsin.twin.drill import quiet_day
 
     found = quiet_day(seed, opened, QUIET_HOURS)
-    print(f"drills: quiet day {seed}: {len(found)} false", file=sys.stderr)
-    return [f"{incident['kind']} {incident['subject']}" for incident in found]
+    print(f"drills: {found}", file=sys.stderr)
+    return found
 
 
 def _rows(seed: int) -> list[tuple[int, int, int, int]]:
-    from tocsin.twin.drill import quiet_rows
-
     return quiet_rows([seed], QUIET_HOURS)[0]
 
 
 def _rehearse(job: tuple[str, str, int, Limits]) -> Result:
     from tocsin.cli.rehearsal import opened
-    from tocsin.twin.drill import rehearse
 
     name, strength, seed, limits = job
     result = rehearse(named(name), strength, seed, opened, limits)

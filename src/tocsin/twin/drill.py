@@ -7,6 +7,8 @@ import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from tocsin.core.events import HOUR, MINUTE, SECOND
 from tocsin.core.signal import Decision
 from tocsin.twin.client import Line
@@ -16,7 +18,7 @@ from tocsin.twin.score import Result, Truth, responded
 from tocsin.twin.store import Store
 from tocsin.twin.thresholds import Limits, Meter, tune
 from tocsin.twin.trouble import Trouble, begin_of, compose, horizon_of
-from tocsin.twin.world import EPOCH, Opening, build
+from tocsin.twin.world import EPOCH, Opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -165,15 +167,38 @@ def tuned(seeds: Sequence[int], per_day: float = 1.0) -> Limits:
     return tune(quiet_rows(seeds), per_day)
 
 
+class Quiet(msgspec.Struct, frozen=True):
+    """What Tocsin did on a day on which nothing was wrong."""
+
+    seed: int
+    incidents: int
+    false: list[str]
+    """``kind subject`` of every incident about nothing."""
+    refused_honest: int
+    """Honest payments that were held or denied, of ``paid_honest`` that were let through."""
+    paid_honest: int
+    cost: int
+    """Money lost beyond the same day without Tocsin, minor units; negative where it prevented ordinary fraud."""
+
+
 def quiet_day(
     seed: int,
     open_side: Opener,
     hours: float = QUIET_HOURS,
     progress: Callable[[float], object] = lambda share: None,
-) -> list[dict[str, Any]]:
-    """Return the false incidents of one quiet day with its opening minute."""
+) -> Quiet:
+    """Return what Tocsin does on one quiet day with its opening minute."""
     end = EPOCH + int(hours * HOUR)
-    _, incidents, truth = attended(
-        open_side, seed, EPOCH, end, openings=(quiet_opening(seed),), world=build(seed), progress=progress
+    openings = (quiet_opening(seed),)
+    store, incidents, truth = attended(open_side, seed, EPOCH, end, openings=openings, progress=progress)
+    alone = Store(seed, Deaf(), start=EPOCH, openings=openings)
+    alone.run(end)
+    counts = store.books.counts
+    return Quiet(
+        seed=seed,
+        incidents=len(incidents),
+        false=[f"{one['kind']} {one['subject']}" for one in incidents if truth.false(one)],
+        refused_honest=counts["deny_honest"] + counts["hold_honest"],
+        paid_honest=counts["allow_honest"] + counts["challenge_honest"],
+        cost=store.books.lost() - alone.books.lost(),
     )
-    return [incident for incident in incidents if truth.false(incident)]
