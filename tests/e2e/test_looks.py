@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import AXE
+from .conftest import AXE, WIDTHS
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from .conftest import House
 
 CLIPPED = """() => {
@@ -66,3 +68,16 @@ def _look(page: Any) -> None:
     assert page.evaluate(CLIPPED) == []
     page.evaluate(AXE.read_text(encoding="utf-8"))
     assert page.evaluate(AXE_RUN) == []
+
+
+@pytest.mark.parametrize(("language", "theme", "width"), LOOKS)
+def test_the_sign_in_is_complete_too(house: House, browser: Browser, language: str, theme: str, width: int) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: run make setup")
+    context = browser.new_context(viewport={"width": width, "height": WIDTHS[width]})
+    context.add_init_script(f"localStorage['tocsin.language'] = '{language}'; localStorage['tocsin.theme'] = '{theme}'")
+    page = context.new_page()
+    page.goto(house.address)
+    page.locator("input[name=password]").wait_for()
+    _look(page)
+    context.close()
