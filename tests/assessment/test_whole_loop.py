@@ -61,6 +61,8 @@ def test_a_scan_in_an_access_log_becomes_an_incident_with_its_lines_and_what_the
     assert result.refused["first"][0]["line"] == 473
     subjects = {key for incident in result.incidents for key in incident.get("entities", {}).get("ip", ())}
     assert "203.0.113.66" in subjects
+    where = [incident["where"] for incident in result.incidents if incident["subject"] == "ip:203.0.113.66"]
+    assert all(1 <= one["first_line"] <= one["last_line"] <= 473 for one in where)
     assert any(action.get("verb", "").startswith("ip.") for action in result.actions)
     assert all(action["state"] in ("suggested", "denied") for action in result.actions)
 

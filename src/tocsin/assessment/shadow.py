@@ -131,7 +131,8 @@ class Shadow:
         seen = self._where.get(subject)
         if seen is not None:
             seen[0] += 1
-            seen[3] = line
+            if name == seen[1]:
+                seen[2], seen[3] = min(seen[2], line), max(seen[3], line)
         elif len(self._where) < MOST_SUBJECTS:
             self._where[subject] = [1, name, line, line]
 
@@ -191,7 +192,7 @@ class Shadow:
         return msgspec.structs.replace(wish, state=state)
 
     def where(self, subject: str) -> dict[str, Any] | None:
-        """Return how many events name the subject, and the file with the first and last line of them."""
+        """Return how many events name the subject, and the first file with the lines of them."""
         seen = self._where.get(subject)
         return (
             None if seen is None else {"events": seen[0], "file": seen[1], "first_line": seen[2], "last_line": seen[3]}
