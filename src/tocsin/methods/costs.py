@@ -24,7 +24,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
     margin: float = 0.25
     """Gross margin as a share of the amount, lost when a good order is refused."""
-    goodwill: float = 2000.0
+    goodwill: float = 5000.0
     """What it costs to offend a good customer, beside the margin."""
     fee: float = 15_000.0
     """Chargeback fee and handling of one harmful payment, beside its amount."""
@@ -32,11 +32,11 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """A person's time for one held order."""
     leak: float = 0.1
     """Share of harmful payments that pass a challenge."""
-    drop: float = 0.05
+    drop: float = 0.12
     """Share of good customers that give up at a challenge."""
     miss: float = 0.1
     """Share of harmful orders that a reviewer lets go."""
-    wait: float = 0.06
+    wait: float = 0.1
     """Share of a good order's value lost by holding it."""
 
     def __post_init__(self) -> None:
