@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         Window,
     )
 
-GATEWAY_ALARMS_PER_DAY = 0.04
+GATEWAY_ALARMS_PER_DAY = 0.06
 """False-alarm budget of each gateway."""
 ALARMS_PER_DAY = 0.02
 """False-alarm budget of each other series."""
