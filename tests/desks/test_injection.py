@@ -71,6 +71,12 @@ def test_bodies_paths_and_agents_are_looked_at_too() -> None:
     assert not judge_request("/", None, "Opera/9.80 (MTK; Opera Mini/2.1; U; id) Presto/2.8").kind
 
 
+def test_many_values_cost_no_more_than_a_bounded_number_of_looks_and_hide_nothing() -> None:
+    padded = "/?" + "&".join(f"a{number}=1" for number in range(300))
+    assert not judge_request(padded).kind
+    assert judge_request(padded + "&q=1' or '1'='1").kind == "sqli"
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_judged_without_an_error(text: str) -> None:
     assert 0.0 <= judge_text(text).score < 1.0 and isinstance(plain(text), str)

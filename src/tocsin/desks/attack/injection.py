@@ -25,6 +25,8 @@ LONGEST = 8192
 ATTACK = 1.0
 """Sum of weights from which a text is called an attack."""
 _ROUNDS = 3
+_MOST_VALUES = 64
+"""Query and form values that are looked at one by one."""
 _NOT_IN_AGENTS = frozenset({"shellshock", "script-tag", "strong-call", "union-select", "system-file", "code-call"})
 
 
@@ -133,11 +135,13 @@ def judge_request(path: str, body: str | None = None, agent: str | None = None) 
     route, _, query = path.partition("?")
     best = judge_text(route)
     pieces = [*query.split("&"), *((body or "").split("&") if body else [])]
-    for piece in (*pieces, query if len(pieces) > 1 else ""):
+    # Beyond the first values the rest is looked at as one text: a request must not cost what its sender likes.
+    for piece in (*pieces[:_MOST_VALUES], "&".join(pieces[_MOST_VALUES:]), query if len(pieces) > 1 else ""):
         if not piece:
             continue
         _, assigned, value = piece.partition("=")
-        for part in {value if assigned else piece, piece} if len(piece) < 200 else {value if assigned else piece}:
+        # A short piece is judged whole too: its name may be the injected part.
+        for part in (value, piece) if assigned and len(piece) < 200 else (value or piece,):
             finding = judge_text(part.replace("+", " "))
             if finding.weight > best.weight:
                 best = finding
