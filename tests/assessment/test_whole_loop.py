@@ -211,3 +211,14 @@ def test_no_personal_value_of_a_table_reaches_the_report_or_an_event(tmp_path: P
         result = assess_paths([str(path)])
         said = result.json().decode() + result.report("zh")
         assert not [secret for secret in secrets if secret in said]
+
+
+def test_few_events_over_many_years_are_judged_without_series_and_that_is_said(tmp_path: Path) -> None:
+    rows = [
+        f"{2000 + number // 12}-{1 + number % 12:02d}-03 10:00:00,c{number % 5},{number + 1}" for number in range(300)
+    ]
+    path = tmp_path / "years.csv"
+    path.write_text("\n".join(["time,card,amount", *rows]), encoding="utf-8")
+    result = assess_paths([str(path)])
+    assert result.events["accepted"] == 300
+    assert "rates were not watched" in result.events["notes"][0]

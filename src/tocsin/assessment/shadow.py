@@ -6,14 +6,16 @@ than that keeps its own time and counts from tau, as at any door.
 
 from __future__ import annotations
 
+import copy
 import heapq
+import itertools
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tocsin.core.action import Action, ActionState, Answer
-from tocsin.core.events import ID_MEMORY, MINUTE, Event, stamp_tau
+from tocsin.core.events import DAY, ID_MEMORY, MINUTE, SECOND, Event, stamp_tau
 from tocsin.core.guard import GuardState, guard
 from tocsin.core.incident import Moment, advance
 from tocsin.core.plan import plan
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 REORDER = 200_000
 BATCH = 1024
+LOOK = 50_000
+"""Events that are looked at before the fold begins, to see whether their rate can be watched at all."""
+MOST_BUCKETS = 20_000
 MOST_VERDICTS = 10_000
 MOST_SUBJECTS = 500_000
 
@@ -81,6 +86,8 @@ class Shadow:
 
     def __init__(self, desks: Sequence[Desk], *, currency: str = "CNY", batch: int = BATCH) -> None:
         self._batch = batch
+        self._desks = list(desks)
+        self._currency = currency
         self._fold = Fold(desks, currency=currency)
         self._kinds: dict[str, Text] = {kind: text for desk in desks for kind, text in desk.kinds.items()}
         self._playbooks: list[Playbook] = [playbook for desk in desks for playbook in desk.playbooks()]
@@ -101,8 +108,14 @@ class Shadow:
 
     def run(self, placed: Iterable[Placed]) -> None:
         """Fold all events (ascending in time), then fire what is due within a minute of the last one."""
+        stream = iter(placed)
+        head = list(itertools.islice(stream, LOOK))
+        if _sparse(head):
+            self._fold = Fold([_unwatched(desk) for desk in self._desks], currency=self._currency)
+            days = (head[-1][2].time - head[0][2].time) // DAY
+            self.notes.append(f"{len(head):,} events over {days:,} days are too few for series: rates were not watched")
         batch: list[Placed] = []
-        for one in placed:
+        for one in itertools.chain(head, stream):
             batch.append(one)
             if len(batch) == self._batch:
                 self._step(batch)
@@ -197,6 +210,21 @@ class Shadow:
         return (
             None if seen is None else {"events": seen[0], "file": seen[1], "first_line": seen[2], "last_line": seen[3]}
         )
+
+
+def _sparse(head: Sequence[Placed]) -> bool:
+    """Return whether series make no sense: hardly an event in a hundred of the buckets, and very many buckets."""
+    if len(head) < 2:
+        return False
+    buckets = (head[-1][2].time - head[0][2].time) // (10 * SECOND)
+    return buckets > MOST_BUCKETS and buckets > 100 * len(head)
+
+
+def _unwatched(desk: Desk) -> Desk:
+    """Return the same desk without its series."""
+    bare = copy.copy(desk)
+    bare.series = ()
+    return bare
 
 
 def _holds(text: str, incident: Incident) -> bool:
