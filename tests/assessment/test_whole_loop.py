@@ -221,4 +221,4 @@ def test_few_events_over_many_years_are_judged_without_series_and_that_is_said(t
     path.write_text("\n".join(["time,card,amount", *rows]), encoding="utf-8")
     result = assess_paths([str(path)])
     assert result.events["accepted"] == 300
-    assert "rates were not watched" in result.events["notes"][0]
+    assert "rates were not watched" in result.events["notes"][0]["en"]

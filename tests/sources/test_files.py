@@ -101,7 +101,7 @@ def test_a_file_of_two_encodings_is_read_line_by_line_and_said(tmp_path: Path) -
     source = open_source(write(tmp_path, "m.csv", content))
     assert isinstance(source, Table)
     assert [row[0] for _, row in source.rows()] == ["张三", "李四", "王五"]
-    assert any("another encoding" in note for note in source.notes)
+    assert any("another encoding" in note.en for note in source.notes)
 
 
 def test_ragged_rows_are_refused_with_their_line_and_the_rest_is_read(tmp_path: Path) -> None:

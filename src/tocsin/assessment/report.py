@@ -82,7 +82,7 @@ def _read(result: Assessment, lang: str) -> Iterator[RenderableType]:
     events = result.events
     table = _grid((_say(lang, "file"), "left"), (_say(lang, "what"), "left"), title=_say(lang, "read"))
     for file in events["files"]:
-        notes = "; ".join(file["notes"])
+        notes = "; ".join(note[lang] for note in file["notes"])
         refused = f"; {_say(lang, 'refused_lines', n=file['refused'])}" if file["refused"] else ""
         kind = _say(lang, f"kind_{file['kind'].replace(' ', '_')}")
         table.add_row(file["name"], f"{kind}: {notes}{refused}")
@@ -103,7 +103,7 @@ def _read(result: Assessment, lang: str) -> Iterator[RenderableType]:
     if events.get("duplicates"):
         yield Line(_say(lang, "duplicates", n=events["duplicates"]))
     for note in events["notes"][:5]:
-        yield Line(f"! {note}", style="yellow")
+        yield Line(f"! {note[lang]}", style="yellow")
     for refusal in result.refused["first"][:5]:
         yield Line(_say(lang, "refusal", **{k: refusal[k] for k in ("file", "line", "reason")}), style="yellow")
     for file in events["files"]:

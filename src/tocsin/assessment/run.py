@@ -185,7 +185,7 @@ def _merged(sources: Sequence[Opened], results: Sequence[TableResult], loop: Loo
         "late": shadow.late,
         "decisions": dict(shadow.decisions),
         "files": files,
-        "notes": shadow.notes,
+        "notes": msgspec.to_builtins(shadow.notes),
         "tables": [result.events for result in results],
     }
     if results:
@@ -239,6 +239,6 @@ def _file(source: Opened) -> dict[str, Any]:
         "name": source.name,
         "kind": source.kind,
         "refused": source.refusals.total,
-        "notes": list(source.notes),
+        "notes": msgspec.to_builtins(source.notes),
         "mapping": None if source.mapping is None else dump_mapping(source.mapping),
     }

@@ -19,7 +19,7 @@ from tocsin.core.events import DAY, ID_MEMORY, MINUTE, SECOND, Event, stamp_tau
 from tocsin.core.guard import GuardState, guard
 from tocsin.core.incident import Moment, advance
 from tocsin.core.plan import plan
-from tocsin.core.signal import Decision
+from tocsin.core.signal import Decision, Text
 from tocsin.core.triage import triage
 from tocsin.core.vocabulary import entities_of
 from tocsin.errors import BadEvent, Conflict, Misconfigured
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tocsin.core.desk import Desk
     from tocsin.core.incident import Incident
     from tocsin.core.playbook import Playbook
-    from tocsin.core.signal import Signal, Text
+    from tocsin.core.signal import Signal
     from tocsin.flow.fold import Folded
     from tocsin.sources.door import Door
     from tocsin.sources.refusals import Refusals
@@ -101,7 +101,7 @@ class Shadow:
         self.verdicts: list[dict[str, Any]] = []
         self.decisions: Counter[str] = Counter()
         self.by_type: Counter[str] = Counter()
-        self.notes: list[str] = []
+        self.notes: list[Text] = []
         self.late = 0
         self.first: int | None = None
         self.last: int | None = None
@@ -113,7 +113,12 @@ class Shadow:
         if _sparse(head):
             self._fold = Fold([_unwatched(desk) for desk in self._desks], currency=self._currency)
             days = (head[-1][2].time - head[0][2].time) // DAY
-            self.notes.append(f"{len(head):,} events over {days:,} days are too few for series: rates were not watched")
+            self.notes.append(
+                Text(
+                    f"{len(head):,} events over {days:,} days are too few for series: rates were not watched",
+                    f"{days:,} 天内仅 {len(head):,} 个事件，不足以构成序列：未监测速率",
+                )
+            )
         batch: list[Placed] = []
         for one in itertools.chain(head, stream):
             batch.append(one)
@@ -151,7 +156,12 @@ class Shadow:
 
     def _take(self, folded: Folded, batch: Sequence[Placed]) -> None:
         for fault in folded.faults:
-            self.notes.append(f"desk {fault.desk} failed and was left out: {fault.error}")
+            self.notes.append(
+                Text(
+                    f"desk {fault.desk} failed and was left out: {fault.error}",
+                    f"席位 {fault.desk} 出错，已停用：{fault.error}",
+                )
+            )
         for row in folded.rows:
             answer = max(row.computed, row.shadow, key=lambda decision: decision.rank)
             self.decisions[answer.value] += 1
@@ -182,7 +192,7 @@ class Shadow:
             try:
                 wishes = plan(incident, [playbook], _holds, now)
             except Misconfigured as error:
-                self.notes.append(str(error))
+                self.notes.append(Text(str(error), f"预案有误：{error}"))
                 continue
             for wish in wishes:
                 if wish.id not in self.actions:
@@ -201,7 +211,7 @@ class Shadow:
             incident = self.incidents[wish.incident]
             self.incidents[wish.incident] = advance(incident, incident.phase, moment)
         except Conflict as error:
-            self.notes.append(str(error))
+            self.notes.append(Text(str(error), f"无法记录：{error}"))
         return msgspec.structs.replace(wish, state=state)
 
     def where(self, subject: str) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from tocsin.core.events import derived_id
+from tocsin.core.signal import Text
 from tocsin.errors import BadEvent, Misconfigured
 from tocsin.methods.parsing import normal, parse_label, parse_time
 from tocsin.sources import accesslog
@@ -36,7 +37,8 @@ class AccessLog:
     def __init__(self, name: str, lines: Lines, *, json: bool) -> None:
         self.name = name
         self.refusals = Refusals()
-        self.notes = [f"{'JSON' if json else 'common or combined'} format, {lines.encoding}"]
+        form = Text("JSON", "JSON") if json else Text("common or combined", "common 或 combined")
+        self.notes = [Text(f"{form.en} format, {lines.encoding}", f"{form.zh} 格式，{lines.encoding}")]
         self._lines = lines
         self._parse = accesslog.decode_record if json else accesslog.parse_line
 
@@ -74,7 +76,7 @@ class EventLines:
     def __init__(self, name: str, records: Iterator[tuple[int, Any]], refusals: Refusals) -> None:
         self.name = name
         self.refusals = refusals
-        self.notes = ["CloudEvents"]
+        self.notes = [Text("CloudEvents", "CloudEvents")]
         self._records = records
 
     def read(self) -> Iterator[tuple[int, dict[str, Any]]]:

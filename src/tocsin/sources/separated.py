@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO
 
+from tocsin.core.signal import Text
 from tocsin.errors import Misconfigured
 from tocsin.methods.parsing import is_missing, parse_number
 from tocsin.sources.refusals import Refusals
@@ -66,9 +67,15 @@ def open_csv(name: str, stream: BinaryIO, encoding: str, head: str, *, mapping: 
     refusals = Refusals()
     first = next((row for row in reader if any(cell.strip() for cell in row)), [])
     columns, has_header = _headers(first, name)
-    notes = [f"{encoding.removesuffix('-sig')}, separator {'tab' if separator == chr(9) else separator}"]
+    code, sign = encoding.removesuffix("-sig"), "tab" if separator == "\t" else separator
+    notes = [Text(f"{code}, separator {sign}", f"{code}，分隔符 {sign}")]
     if not has_header:
-        notes.append("the first row holds values, so the columns are named column_1, column_2, ...")
+        notes.append(
+            Text(
+                "the first row holds values, so the columns are named column_1, column_2, ...",
+                "首行即为数据，列名依次为 column_1、column_2……",
+            )
+        )
 
     def cells(row: list[str]) -> list[str | None]:
         return [None if is_missing(cell) else cell for cell in row]
@@ -95,8 +102,10 @@ def open_csv(name: str, stream: BinaryIO, encoding: str, head: str, *, mapping: 
                     continue
             yield before, cells(row[: len(columns)])
         if lines.odd:
-            notes.append(f"{lines.odd} lines were in another encoding and were read as such")
+            said = f"{lines.odd} lines were in another encoding and were read as such"
+            notes.append(Text(said, f"{lines.odd} 行使用另一种编码，已按其读取"))
         if lines.broken:
-            notes.append(f"{lines.broken} lines held bytes that are no text; these were replaced")
+            said = f"{lines.broken} lines held bytes that are no text; these were replaced"
+            notes.append(Text(said, f"{lines.broken} 行含有非文本字节，已替换"))
 
     return table_of_rows(name, columns, rest(), refusals, mapping, notes)

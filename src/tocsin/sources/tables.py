@@ -13,6 +13,7 @@ import msgspec
 import polars as pl
 
 from tocsin.core.events import Kind, derived_id
+from tocsin.core.signal import Text
 from tocsin.core.vocabulary import VOCABULARY
 from tocsin.errors import BadEvent, Misconfigured
 from tocsin.methods.parsing import is_missing
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SAMPLE = 1000
 """Rows that are looked at before a column's decimal mark and order of day and month are settled."""
 CHUNK = 50_000
+_FRAME = Text("data frame", "数据框")
 
 Row = tuple[int, "Sequence[Any]"]
 
@@ -59,7 +61,7 @@ class Table:
         refusals: Refusals,
         *,
         mapping: Mapping | None = None,
-        notes: Sequence[str] = (),
+        notes: Sequence[Text] = (),
         whole: pl.DataFrame | None = None,
     ) -> None:
         self._whole = whole
@@ -114,7 +116,8 @@ class Table:
                 continue
             yield line, document
         for field, count in convert.left_out.items():
-            self.notes.append(f"{count} rows hold a {field} that cannot be read; they were taken without it")
+            said = f"{count} rows hold a {field} that cannot be read; they were taken without it"
+            self.notes.append(Text(said, f"{count} 行的 {field} 无法读取，已忽略该字段"))
 
 
 class _Documents:
@@ -202,7 +205,7 @@ def table_of_rows(
     rows: Iterator[Row],
     refusals: Refusals,
     mapping: Mapping | None,
-    notes: list[str],
+    notes: list[Text],
 ) -> Table:
     """Return the table of an iterator of rows, its first ``SAMPLE`` looked at; Misconfigured where there is none."""
     sample = list(itertools.islice(rows, SAMPLE))
@@ -222,12 +225,10 @@ def open_parquet(name: str, stream: BinaryIO, *, mapping: Mapping | None = None)
         frame = pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise Misconfigured(f"{name}: this Parquet file cannot be read ({error})") from error
-    return table_of_frame(name, frame, mapping=mapping, note="Parquet")
+    return table_of_frame(name, frame, mapping=mapping, note=Text("Parquet", "Parquet"))
 
 
-def table_of_frame(
-    name: str, frame: pl.DataFrame, *, mapping: Mapping | None = None, note: str = "data frame"
-) -> Table:
+def table_of_frame(name: str, frame: pl.DataFrame, *, mapping: Mapping | None = None, note: Text = _FRAME) -> Table:
     """Return the table of a data frame; rows are numbered from 1."""
     table = table_of_rows(name, frame.columns, _frame_rows(frame), Refusals(), mapping, [note])
     return Table(
@@ -253,7 +254,7 @@ def open_records(name: str, lines: Iterator[tuple[int, Any]], refusals: Refusals
                 continue
             yield line, [_plain(record.get(column)) for column in columns]
 
-    return table_of_rows(name, columns, rows(), refusals, mapping, ["JSON lines"])
+    return table_of_rows(name, columns, rows(), refusals, mapping, [Text("JSON lines", "JSON 行")])
 
 
 def _plain(value: Any) -> Any:
