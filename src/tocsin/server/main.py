@@ -126,6 +126,8 @@ def configured(web: Web, host: str, port: int) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        # Longer than what clients keep idle connections for, so that none is reused while it is being closed.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=OPEN_S,
         backlog=2048,
     )
