@@ -62,6 +62,10 @@ class PlainBatch:
         return self if len(rows) == self.n else PlainBatch([self.events[row] for row in rows.tolist()])
 
 
+FEW = 8
+"""Fewer rows than this are written out value by value: a caller who waits pays for no arrays."""
+
+
 class FeatureTable:
     """The features of one desk, row by row with a batch (``core.desk.Features``).
 
@@ -101,6 +105,8 @@ class FeatureTable:
 
     def dicts(self, rows: np.ndarray) -> list[dict[str, float | None]]:
         """Return these rows by name, None where a value is missing: what is journaled with a verdict."""
+        if len(rows) < FEW:
+            return [self._one(row) for row in rows.tolist()]
         columns = []
         for values in self._columns.values():
             picked = values[rows]
@@ -110,3 +116,10 @@ class FeatureTable:
         if not columns:
             return [{} for _ in range(len(rows))]
         return [dict(zip(self._columns, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def _one(self, row: int) -> dict[str, float | None]:
+        found: dict[str, float | None] = {}
+        for name, values in self._columns.items():
+            value = values.item(row)
+            found[name] = value if value == value else None
+        return found
