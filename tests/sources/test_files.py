@@ -172,3 +172,11 @@ def test_the_frame_does_not_depend_on_how_rows_are_chunked(
     frame, _ = source.frame()
     assert frame["a"].to_list() == ["1", "two", "True", None, "2.5", "x", '{"a":1}', "False"]
     assert frame["b"].to_list() == [float(place) for place in range(8)]
+
+
+def test_a_column_that_repeats_is_no_identity_so_that_no_row_counts_as_a_duplicate(tmp_path: Path) -> None:
+    content = b"id,time,card,amount\n1,2024-11-11,c,5\n1,2024-11-12,c,6\n"
+    source = open_source(write(tmp_path, "d.csv", content))
+    assert source.mapping is not None
+    assert source.mapping.id == ""
+    assert len({document["id"] for _, document in source.read()}) == 2

@@ -15,9 +15,8 @@ from tocsin.assessment.tables import TableResult, assess_table
 from tocsin.assessment.vault import PassingVault
 from tocsin.errors import Misconfigured
 from tocsin.sources.door import Door
-from tocsin.sources.files import Opened, label_column, open_source, time_column
-from tocsin.sources.mapping import dump_mapping, guess_mapping
-from tocsin.sources.refusals import Refusals
+from tocsin.sources.files import Opened, guess_for, label_column, open_source
+from tocsin.sources.mapping import dump_mapping
 from tocsin.sources.tables import Table, table_of_frame
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def assess_paths(
 def assess_frame(frame: Any, *, label: str = "", leave_out: Sequence[str] = (), seed: int = 0) -> Assessment:
     """Return the assessment of a data frame: pandas, polars, Arrow, or anything that polars can make a frame of."""
     table = table_of_frame("data frame", as_polars(frame))
-    table.mapping = guess_mapping(table.columns, time=time_column(table), label=label or label_column(table))
+    table.mapping = guess_for(table, label)
     secret = repr(table.sample[:50]).encode()
     return _assess([table], secret, label=label, leave_out=leave_out, seed=seed, desks=None, mapped=False)
 
@@ -190,17 +189,13 @@ def _merged(sources: Sequence[Opened], results: Sequence[TableResult], loop: Loo
     }
     if results:
         events["rows"] = sum(result.events["rows"] for result in results)
-    refused = Refusals()
-    listed: list[dict[str, Any]] = []
-    for source in sources:
-        refused.counts.update(source.refusals.counts)
-        listed.extend({"file": source.name} | msgspec.to_builtins(refusal) for refusal in source.refusals.first)
+    refused = _refused(sources)
     if not events["accepted"] and not results:
-        first = f"; line {listed[0]['line']}: {listed[0]['reason']}" if listed else ""
-        raise Misconfigured(f"nothing could be read: {refused.total} lines were refused{first}")
+        first = "; line {line}: {reason}".format(**refused["first"][0]) if refused["first"] else ""
+        raise Misconfigured(f"nothing could be read: {refused['total']} lines were refused{first}")
     return Assessment(
         events=events,
-        refused={"total": refused.total, "by_code": dict(refused.counts), "first": listed},
+        refused=refused,
         cleaned={
             "columns": [column for result in results for column in result.cleaned["columns"]],
             "left_out": [out for result in results for out in result.cleaned["left_out"]],
@@ -223,6 +218,16 @@ def _merged(sources: Sequence[Opened], results: Sequence[TableResult], loop: Loo
             *(action for result in results for action in result.actions),
         ],
     )
+
+
+def _refused(sources: Sequence[Opened]) -> dict[str, Any]:
+    """Return what all sources refused: counted by code, the first ones of each file with line and reason."""
+    counts: Counter[str] = Counter()
+    listed: list[dict[str, Any]] = []
+    for source in sources:
+        counts.update(source.refusals.counts)
+        listed.extend({"file": source.name} | msgspec.to_builtins(refusal) for refusal in source.refusals.first)
+    return {"total": sum(counts.values()), "by_code": dict(counts), "first": listed}
 
 
 def _chosen(results: Sequence[TableResult]) -> dict[str, Any] | None:

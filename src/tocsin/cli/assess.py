@@ -73,7 +73,7 @@ def _check_target(json_to: str | None, paths: tuple[str, ...]) -> None:
     default=None,
     help="Language of the report; the locale's where not given.",
 )
-@click.option("--check", is_flag=True, help="Exit with 1 where any incident or row at risk was found.")
+@click.option("--check", is_flag=True, help="Exit with 1 where any incident was opened.")
 def command(
     paths: tuple[str, ...],
     json_to: str | None,
@@ -88,7 +88,18 @@ def command(
 
     PATH is a CSV, Parquet or NDJSON file or a web server's access log, plain or with gzip; - is standard input. Several
     are merged by time; a table of labelled rows and one of rows to score may be given together.
-    """
+
+    \b
+    A mapping says which column is which field of which event; a run without it shows the one that was guessed:
+      type: payment.attempted
+      time: tx_datetime
+      id: transaction_id        # optional
+      label: tx_fraud           # optional
+      currency: CNY
+      fields:
+        amount: tx_amount
+        account: customer_id
+    """  # noqa: D301  (click reads the backspace as: keep these lines)
     _check_target(json_to, paths)
     from tocsin.assessment.report import render
     from tocsin.assessment.run import assess_paths

@@ -135,8 +135,16 @@ def _mapped(table: Table) -> Table:
     if table.mapping is not None:
         table.mapping.check(table.columns)
         return table
-    table.mapping = guess_mapping(table.columns, time=time_column(table), label=label_column(table))
+    table.mapping = guess_for(table)
     return table
+
+
+def guess_for(table: Table, label: str = "") -> Mapping | None:
+    """Return the mapping that a table's headers and values suggest; an id column must be unique as far as is seen."""
+    mapping = guess_mapping(table.columns, time=time_column(table), label=label or label_column(table))
+    if mapping is not None and mapping.id and len(set(table.texts(mapping.id))) < len(table.sample):
+        return msgspec.structs.replace(mapping, id="")
+    return mapping
 
 
 def time_column(table: Table) -> str:
