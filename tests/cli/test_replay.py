@@ -127,6 +127,13 @@ def test_at_speed_zero_nothing_waits_and_batches_are_full() -> None:
     assert time.slept == []
 
 
+def test_events_without_a_time_and_stragglers_happen_right_away() -> None:
+    time = Time()
+    documents = [(0, {"id": "a"}), (9_000_000, {"id": "b"}), (1_000_000, {"id": "c"}), (10_000_000, {"id": "d"})]
+    sent = [one for batch in batches(documents, 1.0, sleep=time.sleep, now=time.now) for one in batch]
+    assert [document["time"] / 1e6 - 1_000_000 for document in sent] == pytest.approx([0, 0, 0, 1])
+
+
 def test_fresh_gives_new_identities() -> None:
     time = Time()
     batch = next(iter(batches(in_order(documents(1), 1), 0, fresh="again", sleep=time.sleep, now=time.now)))

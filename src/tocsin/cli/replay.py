@@ -150,7 +150,7 @@ def retry_after(header: str) -> float:
 def in_order(documents: Iterable[tuple[int, dict[str, Any]]], capacity: int) -> Iterator[Timed]:
     """Yield (time, document) ascending in time as far as a buffer of ``capacity`` documents allows; 0 keeps the order.
 
-    Documents without a time that can be read take the one before.
+    Documents without a time that can be read take the one before; 0 where there is none yet.
     """
     heap: list[tuple[int, int, dict[str, Any]]] = []
     last = 0
@@ -183,10 +183,12 @@ def batches(
     start: tuple[int, float] | None = None
     batch: list[dict[str, Any]] = []
     size = 0
-    opened = now()
+    opened = due = now()
     for when, document in timed:
-        start = start or (when, now())
-        due = start[1] + (when - start[0]) / 1e6 / speed if speed else now()
+        if start is None and when:
+            start = (when, now())
+        # An event without a time, or one that comes too late to be put in order, happens right after the one before.
+        due = now() if start is None or not speed else max(due, start[1] + (when - start[0]) / 1e6 / speed)
         if batch and (len(batch) >= BATCH_EVENTS or size >= BATCH_BYTES or due > opened + TICK_S):
             yield batch
             batch, size = [], 0
