@@ -113,7 +113,7 @@ def test_gaps_are_kept_at_the_chosen_speed_and_the_first_event_happens_now(speed
     time = Time()
     start = time.at
     sent = []
-    for batch in batches(in_order(documents(0, 60_000_000, 600_000_000), 10), speed, sleep=time.sleep, now=time.now):
+    for batch in batches(in_order(documents(1, 60_000_001, 600_000_001), 10), speed, sleep=time.sleep, now=time.now):
         sent.extend((time.at, document["time"] / 1e6) for document in batch)
     assert [at - start for _, at in sent] == pytest.approx([0, 60 / speed, 600 / speed])
     assert all(now >= at for now, at in sent)
