@@ -29,6 +29,13 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
       { at: incident.onset, name: t("chart.onset"), color: palette.alarm },
       ...(first ? [{ at: first, name: t("chart.acted"), color: palette.good }] : []),
     ];
+    const from = series.points[0]?.[0] ?? incident.onset;
+    const range = Math.max(1, (series.points.at(-1)?.[0] ?? now) - from);
+    // Left and right of their lines, for the two are often seconds apart; but never over the edge.
+    const side = (at: number, index: number) => {
+      const place = (at - from) / range;
+      return index === 0 ? (place < 0.12 ? "left" : "right") : place > 0.86 && incident.onset < at - range / 5 ? "right" : "left";
+    };
     return {
       animation: false,
       grid: { left: 8, right: 14, top: 30, bottom: 4, containLabel: true },
@@ -75,8 +82,14 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
             data: marks.map((mark, index) => ({
               xAxis: mark.at / 1000,
               lineStyle: { color: mark.color, width: 1.2, type: index ? "solid" : "dashed" },
-              // Left and right of their lines: the two are often seconds apart.
-              label: { formatter: mark.name, color: mark.color, fontSize: 11, fontWeight: 600, align: index ? "left" : "right" },
+              label: {
+                formatter: mark.name,
+                color: mark.color,
+                fontSize: 11,
+                fontWeight: 600,
+                padding: [0, 5],
+                align: side(mark.at, index),
+              },
             })),
           },
           markArea: {
