@@ -38,7 +38,7 @@ def signals_of(
     features: Sequence[Feature],
 ) -> list[Signal]:
     """Return one signal for each row at risk, highest score first; at most ``MOST_LISTED``."""
-    order = np.argsort(-scored.score, kind="stable")
+    order = np.lexsort((-scored.raw, -scored.score))
     explain = _Explainer(scored.columns, features)
     risky = [int(place) for place in order if scored.risky[place]]
     signals = []
