@@ -72,6 +72,8 @@ def evidence(attempts: np.ndarray, declined: np.ndarray, cards: np.ndarray, plac
 def signals(batch: Batch, features: Features, rows: np.ndarray) -> list[tuple[int, Signal]]:
     """Return the card-testing signals that the payments at ``rows`` (bool [n]) give rise to, in their order."""
     found: list[tuple[int, Signal]] = []
+    if not rows.any():
+        return found
     for place in PLACES:
         names = [f"{place.entity}_{what}_{place.label}" for what in ("n", "declined", "cards", "sum")]
         attempts, declined, cards, total = features.matrix(names).T
