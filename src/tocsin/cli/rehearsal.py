@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tocsin.core.desk import Desk
 
 STARTS_WITHIN_S = 20.0
+ANSWERS_WITHIN_S = 20.0
 PATIENT_MS = 10_000
 """Deadline of a verdict in a drill: simulated time stands still while one is computed."""
 
@@ -44,6 +45,10 @@ class Running:
         """Let its clock move on."""
         self._clock.observe(moment)
 
+    def go_live(self) -> None:
+        """Serve verdicts from now on."""
+        self.tocsin.configure("tocsin.mode", {"verdict_mode": "live"}, "drill").result(ANSWERS_WITHIN_S)
+
     def pseudonym(self, entity: str, key: str) -> str:
         """Return the name under which it knows an entity."""
         return self.tocsin.vault.pseudonym(self.tocsin.settings.shop, entity, key)
@@ -57,7 +62,7 @@ def opened(door_url: str, secret: str, begin: int, *, desks: Sequence[Desk] | No
     """
     settings = Settings(
         automation="auto",
-        verdict_mode="live",
+        verdict_mode="shadow",
         verdict_deadline_ms=PATIENT_MS,
         demo_url=door_url,
         webhook_secret=secret,

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 STEP = 10 * SECOND
 """Simulated time between two deliveries: what Tocsin decides takes effect at the next one."""
 QUIET_HOURS = 24
+PROBATION = HOUR
+"""Verdicts are served from then on, or from the trouble's start if that is earlier: no shop trusts a desk that has
+not seen an hour of it, and windows are empty before."""
 
 
 class Side(Protocol):
@@ -39,6 +42,10 @@ class Side(Protocol):
 
     def observe(self, moment: int) -> None:
         """Let its clock move on."""
+        ...
+
+    def go_live(self) -> None:
+        """Serve verdicts from now on; before, they are computed and recorded only."""
         ...
 
     def pseudonym(self, entity: str, key: str) -> str:
@@ -83,7 +90,12 @@ def attended(
             store = Store(seed, line, start=begin, troubles=list(troubles), openings=openings, world=world)
             door.attach(store.controls, lambda: store.now)
             line.before_send = lambda: side.observe(store.now)
+            live_at = min([begin + PROBATION, *(trouble.start for trouble in troubles)])
+            serving = False
             while store.now < end:
+                if not serving and store.now >= live_at:
+                    serving = True
+                    side.go_live()
                 store.run(min(store.now + STEP, end))
                 line.flush(settled=True)
                 progress((store.now - begin) / (end - begin))
