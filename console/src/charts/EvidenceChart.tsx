@@ -59,7 +59,7 @@ export default function EvidenceChart(props: { series: SeriesView; incident: Inc
       },
       yAxis: {
         type: "value",
-        ...axisOf(series.name),
+        ...axisOf(series),
         splitNumber: 3,
         axisLabel: { color: palette.ink2, fontSize: 11, formatter: (value: number) => write(value) },
         splitLine: { lineStyle: { color: palette.line } },

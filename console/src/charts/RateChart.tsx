@@ -45,7 +45,7 @@ export default function RateChart({ series, title, currency }: { series: SeriesV
       },
       yAxis: {
         type: "value",
-        ...axisOf(series.name),
+        ...axisOf(series),
         splitNumber: 2,
         axisLabel: { color: palette.ink2, fontSize: 11, formatter: (value: number) => write(value) },
         splitLine: { lineStyle: { color: palette.line } },
@@ -54,10 +54,9 @@ export default function RateChart({ series, title, currency }: { series: SeriesV
         {
           type: "line",
           data: series.points.map(([start, value]) => [start / 1000, value]),
-          // A value between two gaps has no line: its dot is all there is of it.
-          showSymbol: series.points.some(([, value]) => value === null),
-          symbolSize: 3,
-          symbol: "circle",
+          showSymbol: false,
+          // Small and for its shape: the incident's own chart shows the gaps.
+          connectNulls: true,
           lineStyle: { color: palette.accent, width: 1.5 },
           itemStyle: { color: palette.accent },
           areaStyle: { color: palette.soft },

@@ -1,3 +1,4 @@
+import type { SeriesView } from "../api/types";
 import { figure, money, percent } from "../format/format";
 import type { Language } from "../i18n/dictionary";
 
@@ -17,7 +18,8 @@ export function writer(series: string, currency: string, language: Language): (v
   return (value) => figure(value, language);
 }
 
-/** The range of a series' axis: a share never goes beyond 100 %. */
-export function axisOf(series: string): { max?: (range: { max: number }) => number | null } {
-  return SHARES.has(series) ? { max: ({ max }) => (max > 0.6 ? 1 : null) } : {};
+/** The range of a series' axis: a share goes to 100 % where it comes near it, and never beyond. */
+export function axisOf(series: SeriesView): { max?: number; interval?: number } {
+  const near = SHARES.has(series.name) && series.points.some(([, value]) => value !== null && value > 0.6);
+  return near ? { max: 1, interval: 0.25 } : {};
 }
