@@ -83,7 +83,7 @@ def fit(kind: str, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = Non
     scales = np.where(spread > 1e-9, spread, 1.0)
     z = standardised(x, means, scales)
     if kind == "logistic":
-        learner = LogisticRegression(C=1.0 / penalty, max_iter=300, tol=1e-5)
+        learner = LogisticRegression(C=1.0 / penalty, solver="newton-cholesky", max_iter=100, tol=1e-6)
         learner.fit(z, y, sample_weight=weight)
         weights, intercept = learner.coef_[0], learner.intercept_[0]
     elif kind == "linear":
