@@ -61,7 +61,24 @@ def check_judgement(judged: Judgement, batch: PlainBatch) -> Judgement:
     rows = [*judged.decisions, *judged.reasons, *(row for row, _ in judged.signals)]
     if any(not 0 <= row < batch.n for row in rows):
         raise Misconfigured("judge named a row outside its batch")
-    return judged
+    if not judged.signals:
+        return judged
+    return msgspec.structs.replace(judged, signals=[(row, plain(signal)) for row, signal in judged.signals])
+
+
+def plain(signal: Signal) -> Signal:
+    """Return the signal with the array library's numbers as Python's own; TypeError for what is no JSON value."""
+    try:
+        msgspec.to_builtins(signal)
+    except TypeError:
+        return msgspec.convert(msgspec.to_builtins(signal, enc_hook=_number), type(signal))
+    return signal
+
+
+def _number(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} in a signal is no JSON value")
 
 
 def guarded(call: Callable[[], T]) -> tuple[T | None, str]:
@@ -111,8 +128,8 @@ def _padded(judged: Judgement | None, n: int) -> Judgement:
 
 def woken(desk: Desk, buckets: Sequence[Bucket], misses: Sequence[Miss]) -> tuple[list[Signal], str]:
     """Return the signals of closed buckets and missed deadlines, and what the desk raised."""
-    closed, error = guarded(lambda: list(desk.closed(buckets)) if buckets else [])
+    closed, error = guarded(lambda: [plain(signal) for signal in desk.closed(buckets)] if buckets else [])
     if closed is None:
         return [], error
-    missed, error = guarded(lambda: list(desk.missed(misses)) if misses else [])
+    missed, error = guarded(lambda: [plain(signal) for signal in desk.missed(misses)] if misses else [])
     return closed + (missed or []), error

@@ -86,7 +86,7 @@ def check_segment(path: Path, file: int, next_seq: int, *, last: bool) -> Checke
     count, end, torn = 0, size, ""
     place, payload = HEADER.size, memoryview(b"")
     try:
-        for place, payload in segments.payloads(file, HEADER.size, size):
+        for place, payload in segments.payloads(file, HEADER.size, size):  # noqa: B007
             count += 1
     except Damage as damage:
         if not last or segments.has_mark(file, damage.offset, size):
