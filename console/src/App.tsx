@@ -1,6 +1,6 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { ConfigProvider } from "antd";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import { BrowserRouter, Navigate, Route, Routes } from "react-router";
 
 import { Problem } from "./api/client";
@@ -8,19 +8,21 @@ import { antdLocale } from "./i18n/antd";
 import type { Dictionary, Language } from "./i18n/dictionary";
 import { I18nProvider, useI18n } from "./i18n/I18n";
 import { ThemeProvider, useTheme } from "./hooks/useTheme";
+import { Boundary } from "./parts/Boundary";
 import { ConfirmProvider } from "./parts/Confirm";
 import { NoticeProvider } from "./parts/Notices";
+import { part } from "./parts/part";
 import { Overview } from "./pages/Overview";
 import { Gate } from "./shell/Gate";
 import { Shell } from "./shell/Shell";
 import { antdTheme } from "./styles/antd";
 
-const Incidents = lazy(() => import("./pages/Incidents"));
-const IncidentPage = lazy(() => import("./pages/Incident"));
-const Verdicts = lazy(() => import("./pages/Verdicts"));
-const DeadLetters = lazy(() => import("./pages/DeadLetters"));
-const Automation = lazy(() => import("./pages/Automation"));
-const Rules = lazy(() => import("./pages/Rules"));
+const Incidents = part(() => import("./pages/Incidents"));
+const IncidentPage = part(() => import("./pages/Incident"));
+const Verdicts = part(() => import("./pages/Verdicts"));
+const DeadLetters = part(() => import("./pages/DeadLetters"));
+const Automation = part(() => import("./pages/Automation"));
+const Rules = part(() => import("./pages/Rules"));
 
 const queries = new QueryClient({
   defaultOptions: {
@@ -58,18 +60,20 @@ function Themed() {
           <BrowserRouter>
             <Gate>
               <Shell>
-                <Suspense fallback={null}>
-                  <Routes>
-                    <Route path="/" element={<Overview />} />
-                    <Route path="/incidents" element={<Incidents />} />
-                    <Route path="/incidents/:id" element={<IncidentPage />} />
-                    <Route path="/verdicts" element={<Verdicts />} />
-                    <Route path="/dead-letters" element={<DeadLetters />} />
-                    <Route path="/automation" element={<Automation />} />
-                    <Route path="/rules" element={<Rules />} />
-                    <Route path="*" element={<Navigate to="/" replace />} />
-                  </Routes>
-                </Suspense>
+                <Boundary>
+                  <Suspense fallback={null}>
+                    <Routes>
+                      <Route path="/" element={<Overview />} />
+                      <Route path="/incidents" element={<Incidents />} />
+                      <Route path="/incidents/:id" element={<IncidentPage />} />
+                      <Route path="/verdicts" element={<Verdicts />} />
+                      <Route path="/dead-letters" element={<DeadLetters />} />
+                      <Route path="/automation" element={<Automation />} />
+                      <Route path="/rules" element={<Rules />} />
+                      <Route path="*" element={<Navigate to="/" replace />} />
+                    </Routes>
+                  </Suspense>
+                </Boundary>
               </Shell>
             </Gate>
           </BrowserRouter>

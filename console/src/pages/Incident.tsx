@@ -1,5 +1,5 @@
 import { Button } from "antd";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import { Link, useParams } from "react-router";
 
 import { ActionRow } from "../actions/ActionRow";
@@ -13,15 +13,17 @@ import { Entities } from "../incidents/Entities";
 import { IncidentActs } from "../incidents/IncidentActs";
 import { Reasons } from "../incidents/Reasons";
 import { Timeline } from "../incidents/Timeline";
+import { Boundary } from "../parts/Boundary";
 import { Icon } from "../parts/Icon";
 import { Severity, WordMark } from "../parts/Mark";
 import { Money } from "../parts/Money";
+import { part } from "../parts/part";
 import { QueryState } from "../parts/States";
 import { Subject } from "../parts/Subject";
 import { Clock } from "../parts/Time";
 import { PageHead } from "../shell/PageHead";
 
-const EvidenceChart = lazy(() => import("../charts/EvidenceChart"));
+const EvidenceChart = part(() => import("../charts/EvidenceChart"));
 
 export default function IncidentPage() {
   const { id = "" } = useParams();
@@ -156,9 +158,11 @@ function Evidence({ view }: { view: IncidentView }) {
       <div className="panelhead">
         <h2 id="evidence">{[word("series", series.name), series.key].filter(Boolean).join(" · ")}</h2>
       </div>
-      <Suspense fallback={<div style={{ height: 220 }} />}>
-        <EvidenceChart series={series} incident={view.incident} actions={view.actions} />
-      </Suspense>
+      <Boundary>
+        <Suspense fallback={<div style={{ height: 220 }} />}>
+          <EvidenceChart series={series} incident={view.incident} actions={view.actions} />
+        </Suspense>
+      </Boundary>
     </section>
   );
 }

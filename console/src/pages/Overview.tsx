@@ -1,5 +1,5 @@
 import { Button } from "antd";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import { Link } from "react-router";
 
 import { useIncidents, useOverview, useSeries } from "../api/queries";
@@ -10,13 +10,15 @@ import { readOf, useSteady } from "../hooks/useSteady";
 import { useI18n } from "../i18n/I18n";
 import { IncidentHead, IncidentRow } from "../incidents/IncidentRow";
 import { useWaitingByIncident } from "../incidents/waiting";
+import { Boundary } from "../parts/Boundary";
 import { Icon } from "../parts/Icon";
 import { Severity, WordMark } from "../parts/Mark";
+import { part } from "../parts/part";
 import { Sparkline } from "../parts/Sparkline";
 import { Empty, Fresh, QueryState } from "../parts/States";
 import { PageHead } from "../shell/PageHead";
 
-const RateChart = lazy(() => import("../charts/RateChart"));
+const RateChart = part(() => import("../charts/RateChart"));
 
 const ACTIVE = "open,mitigating,monitoring";
 const SEVERITIES = ["P1", "P2", "P3", "P4"];
@@ -181,13 +183,15 @@ function Rate({ name, currency }: { name: string; currency: string }) {
       <figcaption>
         <h2>{title}</h2>
       </figcaption>
-      <Suspense fallback={<div style={{ height: 120 }} />}>
-        {series && series.points.length > 1 ? (
-          <RateChart series={series} title={title} currency={currency} />
-        ) : (
-          <p className="chart-wait">{t("overview.no_series")}</p>
-        )}
-      </Suspense>
+      <Boundary>
+        <Suspense fallback={<div style={{ height: 120 }} />}>
+          {series && series.points.length > 1 ? (
+            <RateChart series={series} title={title} currency={currency} />
+          ) : (
+            <p className="chart-wait">{t("overview.no_series")}</p>
+          )}
+        </Suspense>
+      </Boundary>
     </figure>
   );
 }
