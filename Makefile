@@ -46,7 +46,7 @@ test-slow: setup $(VENV)/.dev
 
 # The crash suite at all 50 positions (make test takes a sample of them).
 test-crash: setup $(VENV)/.dev
-	@$(BIN)/python -m pytest -q -m slow tests/crash
+	@$(BIN)/python -m pytest -q -n 2 -m slow tests/crash
 
 lint: setup $(VENV)/.dev
 	@$(BIN)/ruff format --check src tests benchmarks
