@@ -10,9 +10,10 @@ Protocol: test weeks from 08-08, 08-15 and 08-22 (with ``--score``: every full w
 day itself are left out of that day, whatever span a model was trained on, so that all models are tested on the same
 rows. AUC, average precision, and card precision@100 with the cards found on earlier days of the week removed.
 
-The windows, ``Plan`` and all settings but one were fixed on test weeks that end before August (07-04 to 07-31); August
-was scored afterwards. The one is the number of boosters that are averaged (``BAGS``): it was raised from 2 to 4 after a
-first run over August (AP .750, CP@100 .310 with 2). The rivals have the handbook's 15 features (chapter 3) and its seven days of training; gradient
+The windows, ``Plan`` and all settings but one were fixed on test weeks that end before August (07-04 to 07-31);
+August was scored afterwards. The one is the number of boosters that are averaged (``BAGS``): it was raised from 2 to 4
+after a first run over August (AP .750, CP@100 .310 with 2).
+The rivals have the handbook's 15 features (chapter 3) and its seven days of training; gradient
 boosting is shown with all matured days too, so that it is visible what the longer training alone brings.
 
 Simulated data: about a fifth of the frauds cannot be known before the first label of their terminal has matured, so
