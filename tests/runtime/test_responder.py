@@ -17,7 +17,7 @@ from tocsin.core.incident import Incident, Phase
 from tocsin.core.playbook import Automation, Playbook, Step
 from tocsin.core.records import Limit
 from tocsin.core.signal import Signal, Text, signal_id
-from tocsin.errors import Conflict
+from tocsin.errors import Conflict, Retryable
 from tocsin.ledger.memory import MemoryRecords
 from tocsin.runtime.casebook import Casebook
 from tocsin.runtime.clock import DataClock
@@ -280,3 +280,36 @@ def test_every_change_is_told_to_the_journal_once(house: Callable[..., House]) -
     identities = [(event.type, event.id) for event in here.emitted]
     assert len(identities) == len(set(identities))
     assert {"tocsin.incident", "tocsin.ruling", "tocsin.action", "tocsin.outcome"} <= {type for type, _ in identities}
+
+
+def test_a_signal_that_the_records_do_not_take_is_tried_again_and_told(house: Callable[..., House]) -> None:
+    class Full(MemoryRecords):
+        left = 0
+
+        def transaction(self) -> Any:
+            if self.left:
+                self.left -= 1
+                raise Retryable("records: the disk is full")
+            return super().transaction()
+
+    records = Full()
+    here = house(records=records)
+    records.left = 2
+    here.signal()
+    until = time.monotonic() + 10
+    while "responder" not in here.responder.faults and time.monotonic() < until:
+        time.sleep(0.01)
+    assert here.responder.faults["responder"] == "records: the disk is full"
+    here.settle()
+    assert [action.state for action in here.actions()] == [ActionState.DONE]
+    assert "responder" not in here.responder.faults
+
+
+def test_one_broken_playbook_is_told_and_keeps_no_other_from_answering(house: Callable[..., House]) -> None:
+    here = house()
+    broken = msgspec.structs.replace(BLOCK, name="broken", steps=(Step(verb="notify", args={"text": "${nonsense}"}),))
+    here.responder._playbooks = lambda: [broken, BLOCK]
+    here.signal()
+    here.settle()
+    assert [action.verb for action in here.actions()] == ["ip.block"]
+    assert "nonsense" in here.responder.faults["playbook:broken"]

@@ -3,7 +3,7 @@ import { useI18n } from "../i18n/I18n";
 import { Icon } from "../parts/Icon";
 import { useKillSwitch } from "../automation/useKillSwitch";
 
-/** What everybody must know on every page: this is the demo store; nothing acts; nothing comes in. */
+/** What everybody must know on every page: this is the demo store; nothing acts; nothing comes in; a part does not work. */
 export function Banners() {
   const { t } = useI18n();
   const overview = useOverview().data;
@@ -25,6 +25,12 @@ export function Banners() {
           <span>{t("intake.refuses", { why: overview.refusing })}</span>
         </div>
       ) : null}
+      {Object.entries(overview?.faults ?? {}).map(([part, why]) => (
+        <div key={part} className="banner stop" role="alert">
+          <Icon name="plug" />
+          <span>{t("fault.banner", { part, why })}</span>
+        </div>
+      ))}
       {overview?.demo ? (
         <div className="banner demo">
           <Icon name="tag" />

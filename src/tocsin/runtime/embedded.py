@@ -13,6 +13,7 @@ accepted until then, and callers who wait get the configured fall-back.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from functools import partial
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from tocsin.runtime.follower import Follower
 
 IDLE_S = 0.2
+log = logging.getLogger(__name__)
 DERIVED = frozenset({"tocsin.signal", "tocsin.verdict", "tocsin.ruling", "tocsin.action", "tocsin.incident"})
 """Internal types that the fold itself or the responder made: journaled for people and learning, not folded again."""
 
@@ -89,6 +91,8 @@ class EmbeddedHost:
         self.counters: dict[str, int] = dict.fromkeys(
             ("accepted", "duplicates", "verdicts", "verdicts_late", "verdicts_degraded", "journal_refusals", "shed"), 0
         )
+        self.faults: dict[str, str] = {}
+        """Desks that raised and are left out since, with what they raised."""
         self.refusing = ""
         """Why the intake accepts nothing just now; empty when it does."""
         self._feed = feed
@@ -331,6 +335,8 @@ class EmbeddedHost:
         # After the signals are in the responder's queue, so that no timer of later data overtakes them.
         self._clock.observe(now)
         for fault in folded.faults:
+            log.error("desk %s is left out: %s", fault.desk, fault.error)
+            self.faults[f"desk:{fault.desk}"] = fault.error
             self._feed.publish("fault", fault.desk)
 
     def hand_on(self, signals: Sequence[tuple[int, Signal]]) -> None:

@@ -9,9 +9,12 @@ again under the same idempotency key, so the shop sees it once.
 from __future__ import annotations
 
 import heapq
+import logging
 import queue
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,8 +26,9 @@ from tocsin.core.incident import Incident, Phase
 from tocsin.core.plan import plan
 from tocsin.core.signal import Signal, Text
 from tocsin.core.triage import triage
-from tocsin.errors import Conflict, Misconfigured, TocsinError
+from tocsin.errors import Conflict, Misconfigured, Retryable, TocsinError
 from tocsin.runtime.casebook import lasting
+from tocsin.runtime.hands import Hands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,8 +46,9 @@ LEVEL_SPAN = 5 * MINUTE
 """How far back the level of a series is read before an action."""
 LEAST_SPAN = 30 * SECOND
 """An answer faster than this still needs some closed buckets to compare with."""
-AT_ONCE = 4
-"""Calls that one actuator may have under way."""
+PAUSE_S = 0.5
+"""Between two tries to write what the records did not take."""
+log = logging.getLogger(__name__)
 
 
 class Responder:
@@ -71,15 +76,14 @@ class Responder:
         self._kinds = kinds
         self._playbooks = playbooks
         self._conditions = conditions
-        self._actuators = actuators
-        self._reveal = reveal
+        self._hands = Hands(actuators, reveal, self._back)
         self._levels = levels
         self._emit = emit
         self._feed = feed
         self._now = now
         self._queue: queue.SimpleQueue[tuple[Callable[[], Any] | None, Future[Any] | None]] = queue.SimpleQueue()
-        self._pools = {a.name: ThreadPoolExecutor(AT_ONCE, thread_name_prefix=a.name) for a in actuators}
-        self._under_way: set[str] = set()
+        self._under_way: set[tuple[str, str]] = set()
+        self._stopping = False
         self._timers: list[tuple[int, str, str]] = []
         self._barriers: list[Future[None]] = []
         self._due: list[tuple[Action, str]] = []
@@ -134,11 +138,16 @@ class Responder:
 
     def stop(self) -> None:
         """Answer what was taken, then end; calls under way are taken up again at the next start."""
+        self._stopping = True
         self._queue.put((None, None))
         if self._thread.is_alive():
             self._thread.join()
-        for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._hands.stop()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the thread ended, by order or by a fault: nothing is answered any more."""
+        return self._thread.ident is not None and not self._thread.is_alive()
 
     # The thread -------------------------------------------------------------------------------------------------
 
@@ -166,19 +175,28 @@ class Responder:
                     self._barriers.clear()
 
     def _do(self, work: Callable[[], Any], future: Future[Any] | None) -> None:
-        """Run one piece of work in one transaction; news go out only after it is committed."""
-        due = self._due = []
-        try:
-            with self._records.transaction():
-                result = work()
-        except TocsinError as error:
-            self.book.reload()
-            if future is not None:
-                future.set_exception(error)
-            else:
-                self.faults["responder"] = str(error)
-                self._feed.publish("fault", "responder")
-            return
+        """Run one piece of work in one transaction; news go out only after it is committed.
+
+        What a person asked for and cannot be is told to the person. What the records do not take just now (a full
+        disk, a lock) is tried again until they do: a signal is not dropped.
+        """
+        while True:
+            due = self._due = []
+            try:
+                with self._records.transaction():
+                    result = work()
+                break
+            except TocsinError as error:
+                self.book.reload()
+                if future is not None:
+                    future.set_exception(error)
+                    return
+                self._fault("responder", str(error))
+                if not isinstance(error, Retryable) or self._stopping:
+                    return
+                time.sleep(PAUSE_S)
+        if future is None:
+            self.faults.pop("responder", None)
         news, self.book.news = self.book.news, []
         if news:
             self._emit(news)
@@ -214,8 +232,9 @@ class Responder:
                 wishes.extend(plan(self.book.incident(incident.id), [playbook], self._conditions, now))
             except Misconfigured as error:
                 # One broken playbook must not keep the others from answering; people see it on the console.
-                self.faults[f"playbook:{playbook.name}"] = str(error)
-                self._feed.publish("fault", playbook.name)
+                self._fault(f"playbook:{playbook.name}", str(error))
+            else:
+                self.faults.pop(f"playbook:{playbook.name}", None)
         for wish in wishes:
             action = self._renewed(wish)
             if action is None:
@@ -247,31 +266,21 @@ class Responder:
 
     def _call(self, action: Action, what: str) -> None:
         """Hand an action to its actuator; the receipt comes back through the queue."""
-        actuator = next((a for a in self._actuators if action.verb in a.verbs), None)
-        if actuator is None:
-            receipt = Receipt(ok=False, detail=f"no actuator does {action.verb}; connect one in the settings")
-            self._queue.put((lambda: self._receipt(action.id, what, receipt), None))
-            return
-        key = f"{action.id}.{what}"
-        self._under_way.add(key)
+        self._under_way.add((action.id, what))
+        self._hands.call(action, what)
 
-        def run() -> Receipt:
-            return actuator.do(action, self._reveal(action)) if what == "do" else actuator.undo(action)
+    def _back(self, action: Action, what: str, receipt: Receipt) -> None:
+        self._queue.put((partial(self._returned, action.id, what, receipt), None))
 
-        def back(future: Future[Receipt]) -> None:
-            if future.cancelled():
-                return
-            error = future.exception()
-            broken = Receipt(ok=False, detail=f"{type(error).__name__}: {error}", retry=True)
-            receipt = broken if error is not None else future.result()
+    def _returned(self, action_id: str, what: str, receipt: Receipt) -> None:
+        self._under_way.discard((action_id, what))
+        self._receipt(action_id, what, receipt)
 
-            def settle() -> None:
-                self._under_way.discard(key)
-                self._receipt(action.id, what, receipt)
-
-            self._queue.put((settle, None))
-
-        self._pools[actuator.name].submit(run).add_done_callback(back)
+    def _fault(self, name: str, text: str) -> None:
+        if self.faults.get(name) != text:
+            log.error("%s: %s", name, text)
+            self.faults[name] = text
+            self._feed.publish("fault", name)
 
     def _receipt(self, action_id: str, what: str, receipt: Receipt) -> None:
         action = self.book.action(action_id)

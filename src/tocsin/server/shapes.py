@@ -105,6 +105,8 @@ class Overview(Shape, frozen=True):
     queue: int
     refusing: str
     """Why the intake accepts nothing just now; empty when it does."""
+    faults: dict[str, str]
+    """What does not work (``desk:NAME``, ``playbook:NAME``, ``responder``), and why; empty when all does."""
     series: tuple[SeriesView, ...]
     counters: dict[str, int]
 

@@ -21,8 +21,10 @@ def healthz(request: Request) -> Response:
 @router.get("/readyz", **doc(shapes.Done))
 def readyz(request: Request) -> Response:
     """Say 200 while events are accepted; 503 says why not."""
-    host = house(request).host
+    host, responder = house(request).host, house(request).responder
     reason = "the host has stopped" if host.stopped else host.refusing
+    if responder.stopped:
+        reason = "the responder has stopped: signals are recorded and not answered; start Tocsin again"
     if reason or not request.app.state.started:
         raise Refusal(503, "unavailable", reason or "starting", headers={"retry-after": "5"})
     return reply(shapes.Done(ok=True))

@@ -63,6 +63,7 @@ def overview(request: Request) -> Response:
             last_event=last,
             queue=tocsin.host.queued,
             refusing=tocsin.host.refusing,
+            faults={**tocsin.host.faults, **tocsin.responder.faults},
             series=tuple(
                 shapes.SeriesView(
                     name=one["name"],
