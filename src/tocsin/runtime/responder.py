@@ -84,6 +84,7 @@ class Responder:
         self._queue: queue.SimpleQueue[tuple[Callable[[], Any] | None, Future[Any] | None]] = queue.SimpleQueue()
         self._under_way: set[tuple[str, str]] = set()
         self._stopping = False
+        self._stale = False
         self._timers: list[tuple[int, str, str]] = []
         self._barriers: list[Future[None]] = []
         self._due: list[tuple[Action, str]] = []
@@ -183,11 +184,15 @@ class Responder:
         while True:
             due = self._due = []
             try:
+                if self._stale:
+                    self.book.reload()
+                    self._stale = False
                 with self._records.transaction():
                     result = work()
                 break
             except TocsinError as error:
-                self.book.reload()
+                # What the book has in memory may be ahead of the records; they may not even be readable just now.
+                self._stale = True
                 if future is not None:
                     future.set_exception(error)
                     return
