@@ -140,9 +140,27 @@ def test_attributions_sum_to_the_raw_score(artefact: bytes) -> None:
     assert parts.sum(axis=1) == pytest.approx(desk.model.raw(x), abs=1e-6)
     worst = int(np.argmax(desk.model.raw(x)))
     for reason in desk.explain(x[worst : worst + 1])[0]:
-        own = [at for at, name in enumerate(desk.model.features) if code_of(name) == reason.code]
+        present = ~np.isnan(desk.model.columns(x)[worst])
+        own = [at for at, name in enumerate(desk.model.features) if present[at] and code_of(name) == reason.code]
         assert reason.contribution == pytest.approx(parts[worst, own].sum())
         assert reason.text == REASONS[reason.code]
+
+
+def test_a_field_that_the_shop_never_sends_is_judged_as_usual_and_is_no_reason(artefact: bytes) -> None:
+    """What was never missing in training is filled with its median; nobody is told anything of a missing value."""
+    desk, data = FraudDesk().with_model(artefact), labels()
+    assert desk.model is not None
+    x = model_input(data.x, data.names, data.amount.astype(float), data.time)
+    at = NAMES.index("card_n_1h")
+    without, usual = x.copy(), x.copy()
+    without[:, at] = np.nan
+    usual[:, at] = np.median(x[~data.y, at])
+    assert desk.model.raw(without) == pytest.approx(desk.model.raw(usual), abs=1e-12)
+    nothing = np.full((1, len(NAMES)), np.nan)
+    assert [reason.code for reason in desk.explain(nothing)[0]] == ["little-known"]
+    for reasons, values in zip(desk.explain(x[:200]), x[:200], strict=True):
+        for reason in reasons:
+            assert reason.code == "little-known" or np.isfinite(values[NAMES.index(reason.feature)])
 
 
 def test_every_feature_has_a_reason_that_can_be_read_out() -> None:

@@ -16,7 +16,7 @@ from tocsin.core.playbook import Playbook, playbook_from
 from tocsin.core.signal import Decision, Reason, Signal, Text, signal_id
 from tocsin.desks.fraud import testing
 from tocsin.desks.fraud.declarations import KINDS, PAYMENT, RULES, SCORED, SERIES, WINDOWS
-from tocsin.desks.fraud.features import CODES, NAMES, REASONS, SERVED, model_input
+from tocsin.desks.fraud.features import CODES, NAMES, REASONS, SERVED, UNKNOWN, model_input
 from tocsin.desks.fraud.learning import Plan, learn
 from tocsin.desks.fraud.model import FraudModel, unpack
 from tocsin.methods.costs import ANSWERS
@@ -110,20 +110,21 @@ class FraudDesk:
         groups, own = self.model.groups, self.model.columns(x)
         told = []
         for parts, values in zip(self.model.contributions(x)[:, :-1], own, strict=True):
+            # Nobody is told something of a value that is not there.
+            present = np.where(np.isnan(values), 0.0, parts)
             reasons = []
-            for group in strongest(parts, groups):
-                member = int(np.argmax(np.where(groups == group, parts, -np.inf)))
-                value = float(values[member])
+            for group in strongest(present, groups):
+                member = int(np.argmax(np.where(groups == group, present, -np.inf)))
                 reasons.append(
                     Reason(
                         code=CODES[group],
                         text=REASONS[CODES[group]],
                         feature=self.model.features[member],
-                        value=value if np.isfinite(value) else None,
-                        contribution=float(parts[groups == group].sum()),
+                        value=float(values[member]),
+                        contribution=float(present[groups == group].sum()),
                     )
                 )
-            told.append(tuple(reasons))
+            told.append(tuple(reasons) or (Reason(code=UNKNOWN, text=REASONS[UNKNOWN]),))
         return told
 
     def closed(self, buckets: Sequence[Bucket]) -> Sequence[Signal]:

@@ -63,7 +63,10 @@ REASONS: dict[str, Text] = {
     "merchant-risk": Text("Recent payments to this seller were disputed.", "该商户近期的付款有争议。"),
     "history": Text("Earlier payments of this customer were disputed.", "该客户此前的付款有争议。"),
     "unusual-time": Text("The time of the payment is unusual.", "付款时间不同寻常。"),
+    "little-known": Text("Too little is known about this payment yet.", "目前对这笔付款了解太少。"),
 }
+UNKNOWN = "little-known"
+"""The reason where no value that is there speaks against the payment."""
 CODES = tuple(REASONS)
 
 

@@ -118,6 +118,7 @@ def learn(labelled: Labelled, plan: Plan | None = None, *, version: int = 1) -> 
         card=card,
         linear=model if isinstance(model, linear.Linear) else None,
         trees=model if isinstance(model, trees.Trees) else None,
+        typical=_typical(rows),
     )
     return Candidate(desk="fraud", artefact=held.pack(), card=card)
 
@@ -144,6 +145,13 @@ def prepare(labelled: Labelled, plan: Plan, most: int) -> Rows:
         amount=amount,
         weight=weight,
     )
+
+
+def _typical(rows: Rows) -> tuple[float | None, ...]:
+    """Return of each feature the median among harmless rows, or None where it was missing in any row."""
+    missing = np.isnan(rows.x).any(axis=0)
+    medians = np.median(np.where(missing, 0.0, rows.x[~rows.y]), axis=0)
+    return tuple(None if gone else float(value) for gone, value in zip(missing, medians, strict=True))
 
 
 def _tells(column: np.ndarray) -> bool:

@@ -36,6 +36,9 @@ class FraudModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     card: dict[str, Any]
     linear: Linear | None = None
     trees: Trees | None = None
+    typical: tuple[float | None, ...] = ()
+    """Of each feature that was never missing in training its median among harmless rows: it stands in where the value
+    is missing now (a shop that sends no device, say), for the model has never seen that. None: it knows missing."""
 
     def __post_init__(self) -> None:
         """Refuse a model that does not fit this desk."""
@@ -47,6 +50,8 @@ class FraudModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         width = len(self.linear.weights) if self.linear is not None else self.core_trees.features
         if width != len(self.features):
             raise ValueError(f"the model has {width} inputs but names {len(self.features)} features")
+        if self.typical and len(self.typical) != width:
+            raise ValueError(f"the model has {width} inputs but {len(self.typical)} typical values")
 
     @property
     def core_trees(self) -> Trees:
@@ -55,8 +60,19 @@ class FraudModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self.trees
 
     def columns(self, x: np.ndarray) -> np.ndarray:
-        """Return the model's own columns of a full input [n, len(NAMES)]."""
+        """Return the model's own columns of a full input [n, len(NAMES)], NaN where a value is missing."""
         return x[:, self.places]
+
+    def filled(self, x: np.ndarray) -> np.ndarray:
+        """Return the model's own columns with ``typical`` in place of values that were never missing in training."""
+        own = self.columns(x)
+        if not self.typical:
+            return own
+        return np.where(np.isnan(own), self._stand_ins, own)
+
+    @cached_property
+    def _stand_ins(self) -> np.ndarray:
+        return np.array([np.nan if value is None else value for value in self.typical], np.float64)
 
     @cached_property
     def places(self) -> np.ndarray:
@@ -65,12 +81,12 @@ class FraudModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def raw(self, x: np.ndarray) -> np.ndarray:
         """Return raw scores [n] of a full input."""
-        own = self.columns(x)
+        own = self.filled(x)
         return self.linear.raw(own) if self.linear is not None else self.core_trees.raw(own)
 
     def contributions(self, x: np.ndarray) -> np.ndarray:
         """Return [n, k + 1], the exact additive parts of the raw scores, the base last."""
-        own = self.columns(x)
+        own = self.filled(x)
         return self.linear.contributions(own) if self.linear is not None else self.core_trees.contributions(own)
 
     @cached_property
