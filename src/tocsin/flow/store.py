@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -25,7 +26,7 @@ def shard_of(entity: str, key: str) -> int:
     return hashlib.blake2b(f"{entity}\x1f{key}".encode(), digest_size=1).digest()[0]
 
 
-class Store(Generic[Cell]):
+class Store(ABC, Generic[Cell]):
     """State of the windows that share one log: the same key, entering events and filter.
 
     A subclass says what a cell is: ``fresh``, ``amount`` (what an entering event or item brings), ``enter``, ``read``.
@@ -53,29 +54,29 @@ class Store(Generic[Cell]):
 
     # What a subclass says.
 
+    @abstractmethod
     def fresh(self, currency: str) -> Cell:
         """Return an empty cell."""
-        raise NotImplementedError
 
+    @abstractmethod
     def amount(self, source: dict[str, Any], currency: str) -> Any:
         """Return what an entering event's data or item brings, None where it does not count."""
-        raise NotImplementedError
 
+    @abstractmethod
     def enter(self, cell: Cell, tau: int, amount: Any) -> None:
         """Take an entry in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, cell: Cell | None, tau: int, currency: str) -> list[float]:
         """Return the values of ``windows`` in their order (None: a key without state)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def newest(self, cell: Cell) -> int:
         """Return the tau of the last entry, or a little later."""
-        raise NotImplementedError
 
+    @abstractmethod
     def canonical(self, cell: Cell, tau: int) -> Any:
         """Return what of a cell can still matter at ``tau``, in one form whatever the way it came about."""
-        raise NotImplementedError
 
     # The loop.
 
