@@ -71,13 +71,25 @@ def batches() -> list[bytes]:
 BATCHES = batches()
 
 
+def free_port() -> int:
+    """Return a free port of this test process's own range: two suites side by side must not meet on one."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 21_000 + 1000 * (worker % 8)
+    for port in range(first, first + 1000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"no port is free from {first} on")
+
+
 class Server:
     """One child over one folder."""
 
     def __init__(self, folder: Path, *plug: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.process = subprocess.Popen([sys.executable, str(CHILD), str(folder), str(self.port), *plug])
 
     def up(self) -> bool:
