@@ -16,7 +16,7 @@ from tocsin.core.events import DAY, MINUTE, Event
 from tocsin.core.signal import Decision
 from tocsin.desks.fraud import FraudDesk, shipped
 from tocsin.desks.fraud.declarations import WINDOWS
-from tocsin.desks.fraud.features import NAMES, REASONS, SERVED, SPANS, code_of, model_input
+from tocsin.desks.fraud.features import LEAST, NAMES, REASONS, SERVED, SPANS, code_of, model_input
 from tocsin.desks.fraud.learning import FEWEST, Plan, evaluated, learn
 from tocsin.desks.fraud.model import unpack
 from tocsin.errors import Misconfigured
@@ -142,7 +142,8 @@ def test_attributions_sum_to_the_raw_score(artefact: bytes) -> None:
     for reason in desk.explain(x[worst : worst + 1])[0]:
         present = ~np.isnan(desk.model.columns(x)[worst])
         own = [at for at, name in enumerate(desk.model.features) if present[at] and code_of(name) == reason.code]
-        assert reason.contribution == pytest.approx(parts[worst, own].sum())
+        if reason.code != "unusual-pattern":
+            assert reason.contribution == pytest.approx(parts[worst, own].sum())
         assert reason.text == REASONS[reason.code]
 
 
@@ -160,6 +161,7 @@ def test_a_field_that_the_shop_never_sends_is_judged_as_usual_and_is_no_reason(a
     assert [reason.code for reason in desk.explain(nothing)[0]] == ["little-known"]
     for reasons, values in zip(desk.explain(x[:200]), x[:200], strict=True):
         for reason in reasons:
+            assert reason.value is None or reason.value >= LEAST.get(reason.code, -np.inf) or "since" in reason.feature
             assert reason.code == "little-known" or np.isfinite(values[NAMES.index(reason.feature)])
 
 

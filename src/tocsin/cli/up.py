@@ -8,6 +8,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
     from tocsin.app import Tocsin
 
 
+KNOWS_ITS_CUSTOMERS_S = 3600
+"""The demo serves verdicts from then on: before that every customer is new, and honest ones would be asked to prove it."""
+
+
 @click.command(help="Start the server and its console.")
 @click.option("--demo", is_flag=True, help="With the demo store, on auto, in a data folder of its own.")
 @click.option("--data-dir", default=None, help="Folder of journal, records and keys (default: data).")
 @click.option("--host", default=None, help="Address to listen on (default: 127.0.0.1).")
 @click.option("--port", type=int, default=None, help="Port to listen on (default: 8700).")
-@click.option("--speed", type=float, default=2.0, show_default=True, help="How fast the demo store's time runs.")
+@click.option("--speed", type=float, default=2.0, show_default=True, help="Multiplies the demo store's traffic.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the demo store.")
 def command(demo: bool, data_dir: str | None, host: str | None, port: int | None, speed: float, seed: int) -> None:
     """Serve until stopped; the first start prints the first password."""
@@ -48,12 +53,16 @@ def command(demo: bool, data_dir: str | None, host: str | None, port: int | None
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     store: subprocess.Popen[bytes] | None = None
+    serving = threading.Timer(KNOWS_ITS_CUSTOMERS_S, _serve_verdicts, [tocsin])
+    serving.daemon = True
     try:
         _welcome(tocsin, began)
         if demo:
             store = _open_store(tocsin, speed, seed)
+            serving.start()
         serve(tocsin, settings.host, settings.port)
     finally:
+        serving.cancel()
         if store is not None:
             store.terminate()
             store.wait(10)
@@ -81,7 +90,7 @@ def _welcome(tocsin: Tocsin, began: float) -> None:
 
 
 def _demo_settings(settings: config.Settings) -> config.Settings:
-    """Return settings of the demo: its own folder, on auto, verdicts live, its store as the door out."""
+    """Return settings of the demo: its own folder, on auto, its store as the door out, verdicts in shadow at first."""
     folder = settings.folder / "demo"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     secret_file = folder / "webhook-secret"
@@ -92,10 +101,15 @@ def _demo_settings(settings: config.Settings) -> config.Settings:
         settings,
         data_dir=str(folder),
         automation="auto",
-        verdict_mode="live",
+        verdict_mode="shadow",
         webhook_secret=secret_file.read_text().strip(),
         demo_url=f"http://127.0.0.1:{_free_port(settings.port + 1)}/actions",
     )
+
+
+def _serve_verdicts(tocsin: Tocsin) -> None:
+    _say("the demo store's customers are known by now: verdicts are served")
+    tocsin.configure("tocsin.mode", {"verdict_mode": "live"}, "demo")
 
 
 def _free_port(wished: int) -> int:

@@ -16,7 +16,7 @@ from tocsin.core.playbook import Playbook, playbook_from
 from tocsin.core.signal import Decision, Reason, Signal, Text, signal_id
 from tocsin.desks.fraud import testing
 from tocsin.desks.fraud.declarations import KINDS, PAYMENT, RULES, SCORED, SERIES, WINDOWS
-from tocsin.desks.fraud.features import CODES, NAMES, REASONS, SERVED, UNKNOWN, model_input
+from tocsin.desks.fraud.features import CODES, LEAST, NAMES, REASONS, SERVED, UNKNOWN, UNUSUAL, model_input
 from tocsin.desks.fraud.learning import Plan, learn
 from tocsin.desks.fraud.model import FraudModel, unpack
 from tocsin.methods.costs import ANSWERS
@@ -115,12 +115,14 @@ class FraudDesk:
             reasons = []
             for group in strongest(present, groups):
                 member = int(np.argmax(np.where(groups == group, present, -np.inf)))
+                value = float(values[member])
+                code = CODES[group] if _true(CODES[group], self.model.features[member], value) else UNUSUAL
                 reasons.append(
                     Reason(
-                        code=CODES[group],
-                        text=REASONS[CODES[group]],
+                        code=code,
+                        text=REASONS[code],
                         feature=self.model.features[member],
-                        value=float(values[member]),
+                        value=value,
                         contribution=float(present[groups == group].sum()),
                     )
                 )
@@ -148,6 +150,11 @@ class FraudDesk:
     def playbooks(self) -> Sequence[Playbook]:
         """Return the playbooks beside the desk."""
         return _playbooks()
+
+
+def _true(code: str, feature: str, value: float) -> bool:
+    """Return whether a value bears the statement out: a single card is not "several cards"."""
+    return "since" in feature or value >= LEAST.get(code, -np.inf)
 
 
 def _insisting(batch: Batch, features: Features, rows: np.ndarray, p: np.ndarray) -> list[tuple[int, Signal]]:

@@ -63,8 +63,12 @@ REASONS: dict[str, Text] = {
     "merchant-risk": Text("Recent payments to this seller were disputed.", "该商户近期的付款有争议。"),
     "history": Text("Earlier payments of this customer were disputed.", "该客户此前的付款有争议。"),
     "unusual-time": Text("The time of the payment is unusual.", "付款时间不同寻常。"),
+    "unusual-pattern": Text("The pattern of this payment is unusual.", "这笔付款的模式不同寻常。"),
     "little-known": Text("Too little is known about this payment yet.", "目前对这笔付款了解太少。"),
 }
+LEAST: dict[str, float] = {"many-payments": 2, "many-cards": 2, "declines": 1, "history": 1, "merchant-risk": 1e-9}
+"""A statement that names a number is made only where the value is at least this; else ``UNUSUAL`` is said."""
+UNUSUAL = "unusual-pattern"
 UNKNOWN = "little-known"
 """The reason where no value that is there speaks against the payment."""
 CODES = tuple(REASONS)
