@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 KNOWS_ITS_CUSTOMERS_S = 3600
-"""The demo serves verdicts from then on: before that every customer is new, and honest ones would be asked to prove it."""
+"""The demo serves verdicts from then on: before that every customer is new, and honest ones would have to prove it."""
 
 
 @click.command(help="Start the server and its console.")
