@@ -22,7 +22,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The shop that events without a ``shop`` attribute belong to."""
     currency: str = "CNY"
     """Currency of money totals of the shop."""
-    language: str = "en"
+    language: str = ""
+    """Of a person who has chosen none: ``en``, ``zh``, or empty for that of the browser."""
     max_event_bytes: int = 1_000_000
     max_request_bytes: int = 16_000_000
     queue_events: int = 65_536
@@ -67,6 +68,7 @@ def load(overrides: dict[str, Any] | None = None, environ: dict[str, str] | None
     except msgspec.ValidationError as error:
         raise Misconfigured(f"settings: {error}; variables are TOCSIN_ + name, see docs/settings.md") from error
     choices = {
+        "language": ("", "en", "zh"),
         "verdict_fallback": ("allow", "hold"),
         "verdict_mode": ("shadow", "live"),
         "automation": ("suggest", "approve", "auto"),

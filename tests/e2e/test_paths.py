@@ -31,6 +31,18 @@ def test_the_first_password_opens_nothing_after_it_was_changed(
     page.context.close()
 
 
+def test_a_person_who_chose_no_language_keeps_the_browsers_one_after_signing_in(
+    house: House, browser: Browser, signed_in: StorageState
+) -> None:
+    for locale, title in (("zh-CN", "总览"), ("en-GB", "Overview")):
+        context = browser.new_context(locale=locale, storage_state={"cookies": signed_in["cookies"], "origins": []})
+        page = context.new_page()
+        page.goto(house.address)
+        page.locator("[data-figure=verdicts]").wait_for()
+        assert page.locator("main h1").inner_text() == title
+        context.close()
+
+
 def test_three_numbers_of_the_overview_are_those_of_the_api(house: House, open_page: Any) -> None:
     page = open_page("/").page
     overview = house.get("/v1/overview")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, given, settings
@@ -125,6 +126,9 @@ def test_the_overview_counts(site: Site) -> None:
     """The numbers of the first page are there, and defaults are written out."""
     browser = site.browser(Role.VIEWER)
     send(site, site.payment())
+    site.tocsin.host.settle().result(20)
+    # The rate is that of whole seconds: what came in this one counts from the next one on.
+    time.sleep(1.1)
     seen = browser.get("/v1/overview").json()
     assert (seen["shop"], seen["currency"], seen["demo"]) == ("shop", "CNY", False)
     assert seen["automation"] == {"ceiling": "suggest", "kill": False, "verdict_mode": "live"}
