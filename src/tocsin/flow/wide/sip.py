@@ -1,0 +1,69 @@
+"""SipHash-1-3 over bytes in an array, one text or a column of spans; the twin of ``tocsin.flow.hashing.siphash``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tocsin.flow.wide.jit import inlined, kernel
+
+U = np.uint64
+
+
+@inlined
+def _word(data: np.ndarray, at: int) -> np.uint64:
+    """Return eight bytes, little-endian."""
+    return (
+        U(data[at])
+        | (U(data[at + 1]) << U(8))
+        | (U(data[at + 2]) << U(16))
+        | (U(data[at + 3]) << U(24))
+        | (U(data[at + 4]) << U(32))
+        | (U(data[at + 5]) << U(40))
+        | (U(data[at + 6]) << U(48))
+        | (U(data[at + 7]) << U(56))
+    )
+
+
+@inlined
+def sip_bytes(data: np.ndarray, start: int, length: int, k0: np.uint64, k1: np.uint64) -> np.uint64:
+    """Return the hash of ``data[start : start + length]``, uint8, under (k0, k1)."""
+    v0 = k0 ^ U(0x736F6D6570736575)
+    v1 = k1 ^ U(0x646F72616E646F6D)
+    v2 = k0 ^ U(0x6C7967656E657261)
+    v3 = k1 ^ U(0x7465646279746573)
+    full = length // 8
+    for step in range(full + 4):
+        word = U(0)
+        if step < full:
+            word = _word(data, start + 8 * step)
+        elif step == full:
+            for at in range(8 * full, length):
+                word |= U(data[start + at]) << U(8 * (at - 8 * full))
+            word |= U(length & 0xFF) << U(56)
+        elif step == full + 1:
+            v2 ^= U(0xFF)
+        v3 ^= word
+        v0 += v1
+        v1 = ((v1 << U(13)) | (v1 >> U(51))) ^ v0
+        v0 = (v0 << U(32)) | (v0 >> U(32))
+        v2 += v3
+        v3 = ((v3 << U(16)) | (v3 >> U(48))) ^ v2
+        v0 += v3
+        v3 = ((v3 << U(21)) | (v3 >> U(43))) ^ v0
+        v2 += v1
+        v1 = ((v1 << U(17)) | (v1 >> U(47))) ^ v2
+        v2 = (v2 << U(32)) | (v2 >> U(32))
+        v0 ^= word
+    return v0 ^ v1 ^ v2 ^ v3
+
+
+@kernel
+def sip_spans(
+    data: np.ndarray, spans: np.ndarray, present: np.ndarray, k0: np.uint64, k1: np.uint64, out: np.ndarray
+) -> None:
+    """Hash the texts at ``spans`` (uint64: start << 32 | length) where ``present``; 0 elsewhere."""
+    for row in range(len(spans)):
+        if present[row]:
+            out[row] = sip_bytes(data, np.int64(spans[row] >> U(32)), np.int64(spans[row] & U(0xFFFFFFFF)), k0, k1)
+        else:
+            out[row] = U(0)
