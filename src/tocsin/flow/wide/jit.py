@@ -18,7 +18,8 @@ def kernel(function: F) -> F:
     """Return the compiled form of a function over arrays and integers; compiled at its first call, then cached."""
     import numba
 
-    compiled: F = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function)
+    compile_: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
+    compiled: F = compile_(function)
     return compiled
 
 
@@ -26,5 +27,6 @@ def inlined(function: F) -> F:
     """Return the compiled form of a small function that kernels call."""
     import numba
 
-    compiled: F = numba.njit(cache=True, nogil=True, inline="never", error_model="numpy")(function)
+    compile_: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
+    compiled: F = compile_(function)
     return compiled

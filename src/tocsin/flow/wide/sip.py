@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tocsin.flow.wide.jit import inlined, kernel
@@ -25,7 +27,7 @@ def _word(data: np.ndarray, at: int) -> np.uint64:
 
 
 @inlined
-def sip_bytes(data: np.ndarray, start: int, length: int, k0: np.uint64, k1: np.uint64) -> np.uint64:
+def sip_bytes(data: np.ndarray, start: Any, length: Any, k0: np.uint64, k1: np.uint64) -> np.uint64:
     """Return the hash of ``data[start : start + length]``, uint8, under (k0, k1)."""
     v0 = k0 ^ U(0x736F6D6570736575)
     v1 = k1 ^ U(0x646F72616E646F6D)
