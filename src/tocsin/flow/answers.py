@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tocsin.core.signal import Decision, Mode, Reason
-from tocsin.flow.outputs import Row
+from tocsin.flow.outputs import Row, Scored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,9 +98,34 @@ class Answers:
             draft = self._drafts[row] = Draft()
         return draft
 
-    def rows(self, asked: Iterable[int], offset: int) -> list[Row]:
-        """Return the rows that were scored, decided on or asked for; ``offset`` is the slice's place in the batch."""
-        wanted = np.isfinite(self.scores)
+    def scored_only(self) -> list[Scored]:
+        """Return the rows that were scored and that nobody objected to, a desk each."""
+        quiet = np.isfinite(self.scores)
+        for row, one in self._drafts.items():
+            quiet[row] &= not one.shadow
+        found = []
+        for place, (desk, model, rows, table) in enumerate(self._desks):
+            inside = np.flatnonzero(quiet[rows] & (self._scorer[rows] == place))
+            if len(inside):
+                index = rows[inside]
+                found.append(
+                    Scored(
+                        desk=desk,
+                        model=model,
+                        index=index,
+                        scores=self.scores[index],
+                        names=tuple(table.names),
+                        features=table.pick(inside).matrix(table.names),
+                    )
+                )
+        return found
+
+    def rows(self, asked: Iterable[int], offset: int, *, bulk: bool = False) -> list[Row]:
+        """Return the rows that were scored, decided on or asked for; ``offset`` is the slice's place in the batch.
+
+        In ``bulk`` those that were only scored are left to ``scored_only``.
+        """
+        wanted = np.zeros(self.n, bool) if bulk else np.isfinite(self.scores)
         for row, one in self._drafts.items():
             wanted[row] |= one.shadow > 0
         wanted[list(asked)] = True

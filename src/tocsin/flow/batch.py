@@ -74,23 +74,37 @@ class FeatureTable:
     n
         Rows.
     columns
-        Feature name -> float64 [n], NaN where the value is missing.
+        Feature name -> float64, NaN where the value is missing.
+    rows
+        Which places of the columns the rows are (None: all); a column is picked when it is first read.
     """
 
-    __slots__ = ("_columns", "n")
+    __slots__ = ("_columns", "_read", "_rows", "n")
 
-    def __init__(self, n: int, columns: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, n: int, columns: Mapping[str, np.ndarray], rows: np.ndarray | None = None) -> None:
         self.n = n
         self._columns = columns
+        self._rows = rows
+        self._read: dict[str, Column] = {}
 
     def __getitem__(self, name: str) -> Column:
         """Return the feature of that declared name; KeyError where the desk declares none."""
+        column = self._read.get(name)
+        if column is None:
+            values = self._values(name)
+            column = self._read[name] = Column(values, ~np.isnan(values))
+        return column
+
+    def _values(self, name: str) -> np.ndarray:
+        known = self._read.get(name)
+        if known is not None:
+            return known.values
         values = self._columns[name]
-        return Column(values, ~np.isnan(values))
+        return values if self._rows is None else values[self._rows]
 
     def matrix(self, names: Sequence[str]) -> np.ndarray:
         """Return float64 [n, len(names)] with NaN where a value is missing."""
-        return np.column_stack([self._columns[name] for name in names]) if names else np.empty((self.n, 0))
+        return np.column_stack([self._values(name) for name in names]) if names else np.empty((self.n, 0))
 
     @property
     def names(self) -> Sequence[str]:
@@ -101,15 +115,15 @@ class FeatureTable:
         """Return the table of these rows; itself where they are all."""
         if len(rows) == self.n:
             return self
-        return FeatureTable(len(rows), {name: values[rows] for name, values in self._columns.items()})
+        return FeatureTable(len(rows), self._columns, rows if self._rows is None else self._rows[rows])
 
     def dicts(self, rows: np.ndarray) -> list[dict[str, float | None]]:
         """Return these rows by name, None where a value is missing: what is journaled with a verdict."""
         if len(rows) < FEW:
             return [self._one(row) for row in rows.tolist()]
         columns = []
-        for values in self._columns.values():
-            picked = values[rows]
+        for name in self._columns:
+            picked = self._values(name)[rows]
             shown = picked.astype(object)
             shown[np.isnan(picked)] = None
             columns.append(shown.tolist())
@@ -119,7 +133,8 @@ class FeatureTable:
 
     def _one(self, row: int) -> dict[str, float | None]:
         found: dict[str, float | None] = {}
+        place = row if self._rows is None else self._rows.item(row)
         for name, values in self._columns.items():
-            value = values.item(row)
+            value = values.item(place)
             found[name] = value if value == value else None
         return found

@@ -18,25 +18,24 @@ from tocsin.core.events import DAY
 from tocsin.core.signal import Mode
 from tocsin.errors import Misconfigured, TocsinError
 from tocsin.flow.answers import Answers
-from tocsin.flow.batch import PlainBatch
 from tocsin.flow.control import CAMPAIGN, CONTROL, Campaigns, change_list, change_mode, model_of
-from tocsin.flow.deadlines import Deadlines
+from tocsin.flow.engine import engine
 from tocsin.flow.lists import Lists
-from tocsin.flow.outputs import Fault, Folded, Row
+from tocsin.flow.outputs import Fault, Folded, Row, Scored
 from tocsin.flow.rules import RuleSet, fired
 from tocsin.flow.run import Run
 from tocsin.flow.seats import Seat, guarded, judge_until, woken
-from tocsin.flow.series import Tracks
-from tocsin.flow.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from tocsin.core.desk import Bucket, Deadline, Desk, Miss, Rule, Series
     from tocsin.core.events import Event
-    from tocsin.flow.batch import FeatureTable
+    from tocsin.flow.batch import FeatureTable, PlainBatch
+    from tocsin.flow.hashing import Hasher
 
-__all__ = ["Fault", "Fold", "Folded", "Row"]
+__all__ = ["Fault", "Fold", "Folded", "Row", "Scored"]
+LOG_EVENTS = 32_000_000
 TOLD_MEMORY = 7 * DAY
 """How long the identity of a signal is remembered: it is given out once in that time."""
 
@@ -54,6 +53,12 @@ class Fold:
         What amounts count in where an event names no currency.
     load_model
         Digest -> artefact, for ``tocsin.model`` events that do not carry theirs.
+    hasher
+        Hashes keys under the installation's seed.
+    wide
+        Whether the compiled plane computes (None: where it can). The values are the same.
+    log_events
+        How many events the compiled plane's exact windows reach back at most.
     """
 
     def __init__(
@@ -63,12 +68,16 @@ class Fold:
         rules: Sequence[Rule] = (),
         currency: str = "CNY",
         load_model: Callable[[str], bytes] | None = None,
+        hasher: Hasher | None = None,
+        wide: bool | None = None,
+        log_events: int = LOG_EVENTS,
     ) -> None:
         self.seats = {desk.name: Seat(desk) for desk in desks}
         self.rules = RuleSet(desks, rules)
-        self.windows = Windows(currency)
-        self.tracks = Tracks(currency)
-        self.deadlines = Deadlines()
+        self.engine = engine(currency, hasher, wide=wide, log_events=log_events)
+        self.windows = self.engine.windows
+        self.tracks = self.engine.tracks
+        self.deadlines = self.engine.deadlines
         self.campaigns = Campaigns()
         self.lists = Lists()
         self.tau = 0
@@ -96,10 +105,20 @@ class Fold:
         asked = sorted(features_for)
         start = 0
         for stop in self._cuts(events):
-            batch = PlainBatch(events[start:stop])
-            self._slice(batch, start, [row - start for row in asked if start <= row < stop], folded)
+            batch = self.engine.batch(events[start:stop])
+            self._slice(batch, start, [row - start for row in asked if start <= row < stop], folded, bulk=False)
             self._configure(events[stop - 1], folded)
             start = stop
+        return folded
+
+    def step_bulk(self, batch: PlainBatch) -> Folded:
+        """Fold stamped rows from outside for whose answers nobody waits.
+
+        Rows that are scored and allowed are given back as columns (``Folded.scored``), all others as ``Row``.
+        """
+        folded = Folded()
+        if batch.n:
+            self._slice(batch, 0, (), folded, bulk=True)
         return folded
 
     def advance(self, tau: int) -> Folded:
@@ -143,7 +162,7 @@ class Fold:
             if event.type in CONTROL or row == len(events):
                 yield row
 
-    def _slice(self, batch: PlainBatch, offset: int, asked: Sequence[int], folded: Folded) -> None:
+    def _slice(self, batch: PlainBatch, offset: int, asked: Sequence[int], folded: Folded, *, bulk: bool) -> None:
         """Fold events between which no configuration changes."""
         run = Run()
         columns = self.windows.step(batch)
@@ -160,8 +179,10 @@ class Fold:
             table = self.windows.table(self._house, columns, batch.n)
             for ready, hits in fired(house, batch, table, answers.scores, self.lists, self._counters):
                 answers.ruled(ready, hits)
-        folded.rows.extend(answers.rows(asked, offset))
-        self.tau = batch.events[-1].tau
+        folded.rows.extend(answers.rows(asked, offset, bulk=bulk))
+        if bulk:
+            folded.scored.extend(answers.scored_only())
+        self.tau = self.engine.last_tau(batch)
         self._finish(run, folded)
 
     def _hear(
@@ -197,17 +218,14 @@ class Fold:
 
     def _timeline(self, batch: PlainBatch, folded: Folded, run: Run) -> None:
         """Run series and deadlines through the rows, each preceded by its wake-ups."""
-        due = self._due()
-        for row, event in enumerate(batch.events):
-            if due is not None and due <= event.tau:
-                self._wake(event.tau, row, folded, run)
-                due = self._due()
-            if event.type == CAMPAIGN:
-                self.campaigns.plan(event)
-            if event.type in self.tracks.by_type or event.type in self.deadlines.by_type:
-                self.tracks.enter(batch, row)
-                self.deadlines.enter(batch, row, self._counters)
-                due = self._due()
+        taus = self.engine.taus(batch)
+        planned = np.flatnonzero(batch.of_type(CAMPAIGN)).tolist()
+        row = 0
+        while row < batch.n:
+            self._wake(int(taus[row]), row, folded, run)
+            if planned and planned[0] == row:
+                self.campaigns.plan(batch.events[planned.pop(0)])
+            row = self.engine.enter(batch, row, planned[0] if planned else batch.n, self._counters)
 
     def _due(self) -> int | None:
         dues = [due for due in (self.tracks.due(), self.deadlines.due()) if due is not None]

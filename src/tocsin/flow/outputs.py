@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 
 from tocsin.core.desk import Bucket
 from tocsin.core.signal import Decision, Reason, Signal
@@ -29,6 +30,21 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     ttl_s: int = 900
 
 
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of a bulk step that a desk scored and nobody objected to, as columns.
+
+    ``index`` int64 [n], places in the batch; ``scores`` float64 [n]; ``features`` float64 [n, k], NaN missing, of the
+    windows ``names`` [k].
+    """
+
+    desk: str
+    model: str
+    index: np.ndarray
+    scores: np.ndarray
+    names: tuple[str, ...]
+    features: np.ndarray
+
+
 class Fault(msgspec.Struct, frozen=True):
     """A desk that raised, with the text of its error; it is left out from then on. Or a configuration event that
     could not be used (desk is then the part that refused it: ``rules``, ``model``, ...).
@@ -44,5 +60,6 @@ class Folded(msgspec.Struct, kw_only=True):
     rows: list[Row] = []
     signals: list[Signal] = []
     buckets: list[Bucket] = []
+    scored: list[Scored] = []
     misses: int = 0
     faults: list[Fault] = []
