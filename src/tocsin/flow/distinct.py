@@ -9,11 +9,11 @@ Reference: Bar-Yossef et al., Counting distinct elements in a data stream, RANDO
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left, insort
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from tocsin.flow.hashing import Hasher
 from tocsin.flow.store import Store
 from tocsin.flow.view import HOPS, MICROS, bounds
 
@@ -34,11 +34,6 @@ def value_of(raw: Any) -> str | None:
     if raw is None or isinstance(raw, (list, dict)):
         return None
     return f"\x00{float(raw) if isinstance(raw, (int, float)) and not isinstance(raw, bool) else raw!r}"
-
-
-def hash_of(value: str) -> int:
-    """Return a value's place in [0, 2^64)."""
-    return int.from_bytes(hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 class ExactCell:
@@ -168,10 +163,11 @@ def bottom(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 class SketchDistinct(Store[SketchCell]):
-    """One distinct window of more than 1 h."""
+    """One distinct window of more than 1 h; a value's place in [0, 2^64) is its keyed hash."""
 
-    def __init__(self, windows: Sequence[tuple[int, Window]]) -> None:
+    def __init__(self, windows: Sequence[tuple[int, Window]], hasher: Hasher | None = None) -> None:
         super().__init__(windows)
+        self.hasher = hasher or Hasher()
         self.window = windows[0][1]
         self.hop = self.window.span_s * MICROS // HOPS
 
@@ -182,7 +178,7 @@ class SketchDistinct(Store[SketchCell]):
     def amount(self, source: dict[str, Any], currency: str) -> int | None:
         """Return the value's hash."""
         value = value_of(source.get(self.window.field))
-        return None if value is None else hash_of(value)
+        return None if value is None else self.hasher.text(value)
 
     def enter(self, cell: SketchCell, tau: int, amount: int) -> None:
         """Note the hash in the hop of now."""

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from tocsin.core.desk import Bucket, Measure, Series
 from tocsin.core.events import LATE_LIMIT, Kind
 from tocsin.errors import Misconfigured
-from tocsin.flow.distinct import BOTTOM, CROWD, HASH_SPAN, hash_of, value_of
+from tocsin.flow.distinct import BOTTOM, CROWD, HASH_SPAN, value_of
 from tocsin.flow.fields import field_of, fixed_point, scale_of
 from tocsin.flow.filters import filter_of, passes
+from tocsin.flow.hashing import Hasher
 from tocsin.flow.lines import Line, Tally
 from tocsin.flow.view import HOUR_S, MICROS
 
@@ -34,8 +35,9 @@ Scope = tuple[str, str, str]
 class Track:
     """All lines of one series."""
 
-    def __init__(self, series: Series, currency: str) -> None:
+    def __init__(self, series: Series, currency: str, hasher: Hasher) -> None:
         self.series = series
+        self.hasher = hasher
         self.default = currency
         self.width = series.bucket_s * MICROS
         self.grace = series.grace_s * MICROS
@@ -113,7 +115,7 @@ class Track:
         raw = event.data.get(self.series.field)
         if measure is Measure.DISTINCT:
             value = value_of(raw)
-            return None if value is None else hash_of(value)
+            return None if value is None else self.hasher.text(value)
         return fixed_point(raw, self.scale)
 
     def _add(self, tally: Tally, amount: int) -> None:
@@ -216,8 +218,9 @@ class Track:
 class Tracks:
     """All series of a fold; equal declarations of several desks are one."""
 
-    def __init__(self, currency: str) -> None:
+    def __init__(self, currency: str, hasher: Hasher | None = None) -> None:
         self.currency = currency
+        self.hasher = hasher or Hasher()
         self.tracks: dict[Series, Track] = {}
         self.by_type: dict[str, list[Track]] = {}
         self.counters: Counter[str] = Counter()
@@ -230,7 +233,7 @@ class Tracks:
         for one in series:
             if one in self.tracks:
                 continue
-            track = self.tracks[one] = Track(one, self.currency)
+            track = self.tracks[one] = Track(one, self.currency, self.hasher)
             for kind in dict.fromkeys(one.of):
                 self.by_type.setdefault(kind, []).append(track)
 

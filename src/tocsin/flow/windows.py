@@ -20,6 +20,7 @@ from tocsin.flow.batch import FeatureTable
 from tocsin.flow.distinct import ExactDistinct, SketchDistinct
 from tocsin.flow.fields import field_of, scale_of
 from tocsin.flow.filters import filter_of, item_filter, passes
+from tocsin.flow.hashing import Hasher
 from tocsin.flow.moments import Moments, grain_of
 from tocsin.flow.recency import Recency
 from tocsin.flow.store import SHARDS, Store, shard_of
@@ -63,10 +64,13 @@ class Windows:
     ----------
     currency
         What a money field counts in where the event names no currency.
+    hasher
+        Places the values of ``distinct`` windows over 1 h.
     """
 
-    def __init__(self, currency: str = "CNY") -> None:
+    def __init__(self, currency: str = "CNY", hasher: Hasher | None = None) -> None:
         self.currency = currency
+        self.hasher = hasher or Hasher()
         self.slots: dict[tuple[Any, ...], int] = {}
         self.windows: list[Window] = []
         self.readers: list[set[str]] = []
@@ -171,7 +175,7 @@ class Windows:
         return whole
 
     def _stores(self, windows: Sequence[tuple[int, Window]]) -> list[Store[Any]]:
-        stores = stores_of(windows)
+        stores = stores_of(windows, self.hasher)
         for store in stores:
             if store.where and store.each:
                 store.filter = item_filter(store.where, store.of, self.counters)
@@ -180,7 +184,7 @@ class Windows:
         return stores
 
     def _twin(self) -> Windows:
-        twin = Windows(self.currency)
+        twin = Windows(self.currency, self.hasher)
         for window, readers in zip(self.windows, self.readers, strict=True):
             twin.declare([window], readers)
         twin.stores = [own for store in self.stores for own in self._stores(store.windows)]
@@ -190,7 +194,7 @@ class Windows:
         return twin
 
 
-def stores_of(windows: Sequence[tuple[int, Window]]) -> list[Store[Any]]:
+def stores_of(windows: Sequence[tuple[int, Window]], hasher: Hasher) -> list[Store[Any]]:
     """Return the stores for windows: one log for all that differ only in aggregate, field, span and delay."""
     stores: list[Store[Any]] = []
     logs: dict[Any, list[tuple[int, Window]]] = {}
@@ -198,7 +202,7 @@ def stores_of(windows: Sequence[tuple[int, Window]]) -> list[Store[Any]]:
         shared = (window.by, window.of, window.where, window.each)
         if window.fold is Aggregate.DISTINCT:
             exact = window.span_s <= HOUR_S
-            stores.append(ExactDistinct([(slot, window)]) if exact else SketchDistinct([(slot, window)]))
+            stores.append(ExactDistinct([(slot, window)]) if exact else SketchDistinct([(slot, window)], hasher))
         elif window.fold is Aggregate.RECENCY:
             apart = window.span_s if window.delay_s else 0
             logs.setdefault(("recency", *shared, window.delay_s, apart), []).append((slot, window))
