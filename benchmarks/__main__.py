@@ -20,7 +20,7 @@ from rich.table import Table
 import benchmarks
 from benchmarks.report import NoData, Options, Report
 
-APART = {"__main__", "page", "report"}
+APART = {"__main__", "flow_rivals", "page", "plane", "report", "stamping", "stream", "texts"}
 
 
 def names() -> list[str]:
