@@ -22,6 +22,7 @@ from tocsin.flow.cel_scalar import Env
 from tocsin.flow.cel_syntax import CelError, parse
 from tocsin.flow.cel_types import FILTER, INCIDENT, RULE, Checker, Scope
 from tocsin.flow.cel_values import CAUSES, CelFault
+from tocsin.flow.cel_views import View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["FILTER", "INCIDENT", "RULE", "CelError", "EventFields", "Program", "Result", "Scope", "compile_expression"]
 FEW = 12
 """Below this many rows single evaluation is faster than columns."""
+NO_ROWS = np.empty(0, np.int64)
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -53,11 +55,13 @@ class Program:
         self.text = text
         self.type = Checker(text, scope).check(tree)
         self._single = cel_scalar.build(tree)
-        self._columns: cel_rows.Step | None
+        self.subtrees = tuple(cel_rows.subtrees(tree))
+        self.step: cel_rows.Step | None
+        """The function over a view; None where the expression needs single values."""
         try:
-            self._columns = cel_rows.build(tree)
+            self.step = cel_rows.build(tree)
         except cel_rows.NotColumns:
-            self._columns = None
+            self.step = None
 
     def one(self, env: Mapping[str, Any], lists: Lists | None = None, tau: int = 0) -> Result:
         """Return the value for one environment: root name -> mapping (``score`` -> float)."""
@@ -74,8 +78,15 @@ class Program:
         lists: Lists | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return (values [n], cause codes int8 [n]) for all rows; a value counts where the code is 0."""
-        if self._columns is not None and batch.n >= FEW:
-            return self._columns(cel_rows.Rows(batch, features, scores, lists))
+        if self.step is not None and batch.n >= FEW:
+            values, causes = self.step(View(batch, features, scores, lists))
+            codes = np.zeros(batch.n, np.int8) if causes is None else causes.codes
+            return cel_rows.spread(values, batch.n, self.type), codes
+        return self._by_row(batch, features, scores, lists)
+
+    def _by_row(
+        self, batch: Batch, features: Features | None, scores: np.ndarray | None, lists: Lists | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         values = np.empty(batch.n, object)
         codes = np.zeros(batch.n, np.int8)
         for row, event in enumerate(batch.events):
@@ -87,6 +98,20 @@ class Program:
                 codes[row] = CODE[fault.cause]
         return values, codes
 
+    def hits(self, view: View) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return (places in the view that fire, ascending; cause codes int8 [n], or None where no row failed)."""
+        if self.step is not None:
+            values, causes = self.step(view)
+            if values is False:
+                return NO_ROWS, None if causes is None else causes.codes
+            values = cel_rows.spread(values, view.n, "bool")
+            if causes is None:
+                return (np.flatnonzero(values) if np.count_nonzero(values) else NO_ROWS), None
+            return np.flatnonzero(values & ~causes.failed), causes.codes
+        batch, features, scores = view.plain()
+        fires, codes = self._fires(*self._by_row(batch, features, scores, view.lists))
+        return np.flatnonzero(fires), codes if np.count_nonzero(codes) else None
+
     def rows(
         self,
         batch: Batch,
@@ -95,14 +120,16 @@ class Program:
         lists: Lists | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return (fires bool [n], causes object [n] with "" where there is no error, or None where no row failed)."""
-        values, codes = self.values(batch, features, scores, lists)
+        fires, codes = self._fires(*self.values(batch, features, scores, lists))
+        return fires, np.array(CAUSES, object)[codes] if np.count_nonzero(codes) else None
+
+    @staticmethod
+    def _fires(values: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if values.dtype == object:
-            wrong = np.fromiter((value.__class__ is not bool for value in values), bool, batch.n) & (codes == 0)
+            wrong = np.fromiter((value.__class__ is not bool for value in values), bool, len(values)) & (codes == 0)
             codes[wrong] = CODE["overload"]
-            values = np.fromiter((value is True for value in values), bool, batch.n)
-        if not codes.any():
-            return values, None
-        return values & (codes == 0), np.array(CAUSES, object)[codes]
+            values = np.fromiter((value is True for value in values), bool, len(values))
+        return values & (codes == 0), codes
 
 
 class EventFields:

@@ -1,115 +1,113 @@
-"""The CEL subset on columns: a tree becomes one NumPy function over all rows of a batch.
+"""The CEL subset on columns: a tree becomes one NumPy function over all rows of a view.
 
-A column is (values [n], codes int8 [n]): the code is the place of the cause in ``cel_values.CAUSES``, 0 where the row
-has a value. Trees whose types are known only when they run (``dyn``, computed lists) are not for columns.
+``&&`` and ``||`` look at cheap operands first and at dear ones (functions of texts) only on the rows that are still
+open, where it can matter: value and cause are those of the written order. Trees whose types are known only when they
+run (``dyn``, computed lists) are not for columns.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tocsin.flow.cel_columns import CODE, COMPARE, Part, Values, compared, doubles, first, integers
+from tocsin.flow.cel_calls import call_step
+from tocsin.flow.cel_columns import CODE, COMPARE, Causes, Part, causes_where, compared, doubles, first, integers
 from tocsin.flow.cel_syntax import INT_MIN, Node
-from tocsin.flow.cel_values import CALLS, CelFault, fit, in_cidr, in_list
+from tocsin.flow.cel_texts import Text, boxed, texts_among, texts_compared
+from tocsin.flow.cel_views import DTYPES, View
 
 if TYPE_CHECKING:
-    from tocsin.core.desk import Batch, Features
-    from tocsin.flow.lists import Lists
+    from collections.abc import Iterator
 
-Step = Callable[["Rows"], Part]
-DTYPES: dict[str, Any] = {"int": np.int64, "double": np.float64, "bool": np.bool_, "string": object}
-BLANK: dict[str, Any] = {"int": 0, "double": 0.0, "bool": False, "string": ""}
+Step = Callable[[View], Part]
+NARROW = 64
+"""Views of fewer rows are not narrowed further."""
+_PLAIN = ("literal", "ident", "select")
 
 
 class NotColumns(Exception):
     """The tree cannot be computed on columns."""
 
 
-class Rows:
-    """What one evaluation reads, as columns; fields are extracted once a batch and kept with it."""
-
-    def __init__(self, batch: Batch, features: Features | None, scores: Values | None, lists: Lists | None) -> None:
-        self.batch, self.features, self.scores, self.lists = batch, features, scores, lists
-        self.n = batch.n
-        self.kept: dict[tuple[str, str], Part] = getattr(batch, "kept", {})
-
-    def field(self, root: str, name: str, type_: str) -> Part:
-        """Return a field of the event, its data or the features."""
-        if root == "features":
-            return self._feature(name)
-        part = self.kept.get((root, name))
-        if part is None:
-            events = self.batch.events
-            raw = (
-                [event.data.get(name) for event in events]
-                if root == "data"
-                else [getattr(event, name) for event in events]
-            )
-            part = self.kept[root, name] = typed([fit(value, type_) for value in raw], type_)
-        return part
-
-    def _feature(self, name: str) -> Part:
-        try:
-            column = None if self.features is None else self.features[name]
-        except KeyError:
-            column = None
-        if column is None:
-            return np.zeros(self.n), np.full(self.n, CODE["missing"], np.int8)
-        present = column.present & ~np.isnan(column.values)
-        return np.where(present, column.values, 0.0), np.where(present, 0, CODE["missing"]).astype(np.int8)
-
-    def score(self) -> Part:
-        """Return the model's score, missing where the row was not scored."""
-        if self.scores is None:
-            return np.zeros(self.n), np.full(self.n, CODE["missing"], np.int8)
-        missing = np.isnan(self.scores)
-        return np.where(missing, 0.0, self.scores), np.where(missing, CODE["missing"], 0).astype(np.int8)
+def canonical(node: Node) -> str:
+    """Return the tree in one form: equal for equal sub-trees, wherever they stand."""
+    inside = ",".join(map(canonical, node.args))
+    return f"{node.kind}:{node.value!r}:{node.type}({inside})"
 
 
-def typed(values: list[Any], type_: str) -> Part:
-    """Return values, None where missing, as a column."""
-    blank = BLANK[type_]
-    codes = np.fromiter((CODE["missing"] if value is None else 0 for value in values), np.int8, len(values))
-    column = np.empty(len(values), DTYPES[type_])
-    column[:] = [blank if value is None else value for value in values]
-    return column, codes
+def subtrees(node: Node) -> Iterator[str]:
+    """Yield the canonical form of every computed part of a tree."""
+    if node.kind not in _PLAIN:
+        yield sys.intern(canonical(node))
+        for arg in node.args:
+            yield from subtrees(arg)
 
 
 def build(node: Node) -> Step:
-    """Return the function of a checked tree over rows; NotColumns where it needs single values."""
+    """Return the function of a checked tree over a view; NotColumns where it needs single values."""
     if node.type not in DTYPES or node.kind not in _BUILDERS:
         raise NotColumns(node.kind)
-    return _BUILDERS[node.kind](node)
+    step = _BUILDERS[node.kind](node)
+    if node.kind in _PLAIN:
+        return step
+    key = sys.intern(canonical(node))
+
+    def kept(view: View) -> Part:
+        if key not in view.shared:
+            return step(view)
+        part = view.parts.get(key)
+        if part is None:
+            part = view.parts[key] = step(view)
+        return part
+
+    return kept
+
+
+def dear(node: Node) -> bool:
+    """Return whether a tree reads strings: then it is looked at last."""
+    if node.kind == "call" and not (node.value == "double" and node.args[0].type != "string"):
+        return True
+    if node.kind == "binary" and node.value not in ("==", "!=", "in") and node.args[0].type == "string":
+        return True
+    return any(map(dear, node.args))
+
+
+def spread(values: Any, n: int, type_: str) -> np.ndarray:
+    """Return the values of a part as an array [n]."""
+    if isinstance(values, np.ndarray):
+        return values
+    if isinstance(values, Text):
+        return values.strings()
+    if type_ == "string":
+        return boxed([values] * n)
+    return np.full(n, values, DTYPES[type_])
 
 
 def _literal(node: Node) -> Step:
-    value, dtype = node.value, DTYPES[node.type]
-
-    def step(rows: Rows) -> Part:
-        return np.full(rows.n, value, dtype), np.zeros(rows.n, np.int8)
-
-    return step
+    part: Part = (node.value, None)
+    return lambda view: part
 
 
 def _ident(node: Node) -> Step:
-    return lambda rows: rows.score()
+    return lambda view: view.field("score", "", "double")
 
 
 def _select(node: Node) -> Step:
     root, name, type_ = node.args[0].value, node.value, node.type
-    if node.args[0].type != "map" or root == "item":
-        raise NotColumns("item")
-    return lambda rows: rows.field(root, name, type_)
+    if node.args[0].type != "map":
+        raise NotColumns("dyn")
+    return lambda view: view.field(root, name, type_)
 
 
 def _has(node: Node) -> Step:
     inner = build(node.args[0])
 
-    def step(rows: Rows) -> Part:
-        return inner(rows)[1] == 0, np.zeros(rows.n, np.int8)
+    def step(view: View) -> Part:
+        causes = inner(view)[1]
+        return True if causes is None else ~causes.failed, None
 
     return step
 
@@ -117,50 +115,131 @@ def _has(node: Node) -> Step:
 def _not(node: Node) -> Step:
     inner = build(node.args[0])
 
-    def step(rows: Rows) -> Part:
-        values, codes = inner(rows)
-        return ~values, codes
+    def step(view: View) -> Part:
+        values, causes = inner(view)
+        return ~values if isinstance(values, np.ndarray) else not values, causes
 
     return step
 
 
 def _negate(node: Node) -> Step:
-    inner, whole = build(node.args[0]), node.type == "int"
+    inner, type_ = build(node.args[0]), node.type
 
-    def step(rows: Rows) -> Part:
-        values, codes = inner(rows)
-        if not whole:
-            return -values, codes
+    def step(view: View) -> Part:
+        values, causes = inner(view)
+        values = spread(values, view.n, type_)
+        if type_ == "double":
+            return -values, causes
         edge = values == INT_MIN
-        return np.where(edge, 0, -values), first(codes, np.where(edge, CODE["overflow"], 0).astype(np.int8))
+        return np.where(edge, 0, -np.where(edge, 0, values)), first(causes, causes_where(edge, CODE["overflow"]))
 
     return step
+
+
+def _open(values: Any, causes: Causes | None, decides: bool) -> Any:
+    """Return the rows on which an operand does not decide: a bool [n], or one bool for all."""
+    if isinstance(values, np.ndarray):
+        stay = ~values if decides else values
+        return stay if causes is None else stay | causes.failed
+    return values is not decides if causes is None else (causes.failed if values is decides else True)
 
 
 def _logic(node: Node) -> Step:
-    parts = [build(arg) for arg in node.args]
     decides = node.kind == "or"
+    parts = sorted(((dear(arg), place, build(arg)) for place, arg in enumerate(node.args)), key=lambda part: part[:2])
 
-    def step(rows: Rows) -> Part:
-        decided = np.zeros(rows.n, bool)
-        found = np.zeros(rows.n, np.int8)
-        for part in parts:
-            values, codes = part(rows)
-            decided |= (codes == 0) & (values == decides)
-            found = first(found, codes)
-        return decided if decides else ~decided, np.where(decided, 0, found).astype(np.int8)
+    def step(view: View) -> Part:
+        n = count = view.n
+        held: np.ndarray | None = None
+        found: list[Causes | None] = [None] * len(parts)
+        for late, place, part in parts:
+            if late and held is not None and NARROW < n and count <= n >> 1:
+                rows = np.flatnonzero(held)
+                values, causes = part(view.narrow(rows))
+                held = held.copy()
+                held[rows] = _open(values, causes, decides)
+                causes = _scattered(causes, rows, n)
+            else:
+                values, causes = part(view)
+                stay = _open(values, causes, decides)
+                if stay is False:
+                    return decides, None
+                if stay is not True:
+                    held = stay if held is None else held & stay
+            found[place] = causes
+            if held is not None:
+                count = np.count_nonzero(held)
+                if not count:
+                    return decides, None
+        return _undecided(held, found, decides)
 
     return step
+
+
+def _undecided(held: np.ndarray | None, found: list[Causes | None], decides: bool) -> Part:
+    causes = first(*found)
+    if held is None:
+        return not decides, causes
+    if causes is not None:
+        codes = causes.codes * held
+        causes = Causes(codes) if np.count_nonzero(codes) else None
+    return ~held if decides else held, causes
+
+
+def _scattered(causes: Causes | None, rows: np.ndarray, n: int) -> Causes | None:
+    if causes is None:
+        return None
+    codes = np.zeros(n, np.int8)
+    codes[rows] = causes.codes
+    return Causes(codes)
 
 
 def _choose(node: Node) -> Step:
     condition, then, other = (build(arg) for arg in node.args)
+    late, type_ = [dear(arg) for arg in node.args[1:]], node.type
 
-    def step(rows: Rows) -> Part:
-        (choice, codes), (left, left_codes), (right, right_codes) = condition(rows), then(rows), other(rows)
-        return np.where(choice, left, right), first(codes, np.where(choice, left_codes, right_codes))
+    def side(view: View, choice: np.ndarray, step: Step, is_dear: bool) -> Part:
+        if not is_dear or view.n <= NARROW:
+            return step(view)
+        rows = np.flatnonzero(choice)
+        values, causes = step(view.narrow(rows))
+        whole = spread(BLANKS[type_], view.n, type_).copy()
+        whole[rows] = spread(values, len(rows), type_)
+        return whole, _scattered(causes, rows, view.n)
+
+    def step(view: View) -> Part:
+        choice, causes = condition(view)
+        choice = spread(choice, view.n, "bool")
+        left, left_causes = side(view, choice, then, late[0])
+        right, right_causes = side(view, ~choice, other, late[1])
+        n = view.n
+        values: Any = np.where(choice, spread(left, n, type_), spread(right, n, type_))
+        return Text(None, None, None, values) if type_ == "string" else values, first(
+            causes, _chosen(choice, left_causes, right_causes)
+        )
 
     return step
+
+
+BLANKS: dict[str, Any] = {"int": 0, "double": 0.0, "bool": False, "string": ""}
+
+
+def _chosen(choice: np.ndarray, left: Causes | None, right: Causes | None) -> Causes | None:
+    if left is None and right is None:
+        return None
+    codes = np.where(choice, 0 if left is None else left.codes, 0 if right is None else right.codes)
+    return Causes(codes.astype(np.int8))
+
+
+def _nan(node: Node) -> bool:
+    """Return whether a double may be NaN: a field, a feature, a score or a literal never is."""
+    if node.type != "double" or node.kind in _PLAIN:
+        return False
+    if node.kind == "choose":
+        return _nan(node.args[1]) or _nan(node.args[2])
+    if node.kind == "negate" or (node.kind == "call" and node.args[0].type != "string"):
+        return _nan(node.args[0])
+    return True
 
 
 def _binary(node: Node) -> Step:
@@ -169,105 +248,78 @@ def _binary(node: Node) -> Step:
         return _in(node)
     if op in ("==", "!=") and "null" in (one.type, other.type):
         return _null(node)
-    left, right = build(one), build(other)
-    mixed = one.type != other.type
-    compute = _operation(op, node.type, mixed)
+    left, right, type_ = build(one), build(other), one.type
+    compute = _texts(op) if type_ == "string" else _numbers(node)
 
-    def step(rows: Rows) -> Part:
-        (a, a_codes), (b, b_codes) = left(rows), right(rows)
-        values, codes = compute(a, b)
-        return values, first(a_codes, b_codes, codes)
+    def step(view: View) -> Part:
+        (a, a_causes), (b, b_causes) = left(view), right(view)
+        if not isinstance(a, (np.ndarray, Text)) and not isinstance(b, (np.ndarray, Text)):
+            a = spread(a, view.n, type_)
+            a = Text(None, None, None, a) if type_ == "string" else a
+        values, causes = compute(a, b)
+        return values, first(a_causes, b_causes, causes)
 
     return step
 
 
-def _operation(op: str, type_: str, mixed: bool) -> Callable[[Values, Values], Part]:
-    """Return what a comparison, arithmetic or a joining of texts does to two columns of values."""
+def _texts(op: str) -> Callable[[Any, Any], Part]:
     if op in COMPARE:
-        return lambda a, b: compared(op, a, b, mixed)
-    if type_ == "int":
+        return lambda a, b: (texts_compared(op, a, b), None)
+
+    def joined(a: Any, b: Any) -> Part:
+        parts = [value.strings() if isinstance(value, Text) else value for value in (a, b)]
+        return Text(None, None, None, parts[0] + parts[1]), None
+
+    return joined
+
+
+def _numbers(node: Node) -> Callable[[Any, Any], Part]:
+    op, (one, other) = node.value, node.args
+    if op in COMPARE:
+        mixed = one.type != other.type
+        nan = op not in ("==", "!=") and (_nan(one) or _nan(other))
+        return lambda a, b: compared(op, a, b, mixed, nan)
+    if node.type == "int":
         return lambda a, b: integers(op, a, b)
-    if type_ == "double":
-        return lambda a, b: (doubles(op, a, b), np.zeros(len(a), np.int8))
-    return lambda a, b: (a + b, np.zeros(len(a), np.int8))
+    return lambda a, b: (doubles(op, a, b), None)
 
 
 def _null(node: Node) -> Step:
     sides = [build(arg) for arg in node.args if arg.type != "null"]
     same = (len(sides) == 0) == (node.value == "==")
-
-    def step(rows: Rows) -> Part:
-        codes = [side(rows)[1] for side in sides]
-        return np.full(rows.n, same), codes[0] if codes else np.zeros(rows.n, np.int8)
-
-    return step
+    return lambda view: (same, sides[0](view)[1] if sides else None)
 
 
 def _in(node: Node) -> Step:
     value, owner = node.args
-    if owner.kind != "list":
+    if owner.kind != "list" or not owner.args:
         raise NotColumns("list")
-    left, parts = build(value), [build(part) for part in owner.args]
-    mixed = [part.type != value.type for part in owner.args]
     if any(part.type != value.type and {part.type, value.type} != {"int", "double"} for part in owner.args):
         raise NotColumns("list")
+    left, parts = build(value), [build(part) for part in owner.args]
+    mixed, type_ = [part.type != value.type for part in owner.args], value.type
+    words = [part.value for part in owner.args] if all(part.kind == "literal" for part in owner.args) else []
 
-    def step(rows: Rows) -> Part:
-        values, codes = left(rows)
-        found = np.zeros(rows.n, bool)
+    def step(view: View) -> Part:
+        values, causes = left(view)
+        if words and isinstance(values, Text):
+            return texts_among(values, words), causes
+        if not isinstance(values, (np.ndarray, Text)):
+            values = spread(values, view.n, type_)
+            values = Text(None, None, None, values) if type_ == "string" else values
+        found = np.zeros(view.n, bool)
         for part, other in zip(parts, mixed, strict=True):
-            candidate, more = part(rows)
-            found |= compared("==", values, candidate, other)[0]
-            codes = first(codes, more)
-        return found, codes
+            candidate, more = part(view)
+            same = texts_compared if type_ == "string" else None
+            found |= same("==", values, candidate) if same else compared("==", values, candidate, other, False)[0]
+            causes = first(causes, more)
+        return found, causes
 
     return step
 
 
 def _call(node: Node) -> Step:
-    parts = [build(arg) for arg in node.args]
-    name, dtype, blank = node.value, DTYPES[node.type], BLANK[node.type]
-    if name in ("in_list", "in_cidr"):
-        return _listed(name, parts)
-    if name == "double" and node.args[0].type in ("int", "double"):
-        return lambda rows: _as_double(*parts[0](rows))
-    call = CALLS[name]
-
-    def step(rows: Rows) -> Part:
-        columns = [part(rows) for part in parts]
-        codes = first(*(part[1] for part in columns)).astype(np.int8)
-        values = np.full(rows.n, blank, dtype)
-        lists = [column.tolist() for column, _ in columns]
-        for row in np.flatnonzero(codes == 0).tolist():
-            try:
-                values[row] = call(*(column[row] for column in lists))
-            except CelFault as fault:
-                codes[row] = CODE[fault.cause]
-        return values, codes
-
-    return step
-
-
-def _as_double(values: Values, codes: Values) -> Part:
-    return values.astype(np.float64), codes
-
-
-def _listed(name: str, parts: list[Step]) -> Step:
-    look = in_list if name == "in_list" else in_cidr
-
-    def step(rows: Rows) -> Part:
-        (names, name_codes), (keys, key_codes) = (part(rows) for part in parts)
-        codes = first(name_codes, key_codes).astype(np.int8)
-        values = np.zeros(rows.n, bool)
-        names, keys, events = names.tolist(), keys.tolist(), rows.batch.events
-        for row in np.flatnonzero(codes == 0).tolist():
-            try:
-                values[row] = look(rows.lists, events[row].tau, names[row], keys[row])
-            except CelFault as fault:
-                codes[row] = CODE[fault.cause]
-        return values, codes
-
-    return step
+    return call_step(node, [build(arg) for arg in node.args])
 
 
 _BUILDERS: dict[str, Callable[[Node], Step]] = {

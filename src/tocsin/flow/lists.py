@@ -7,6 +7,7 @@ from functools import lru_cache
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+FOR_EVER = (1 << 63) - 1
 
 
 @lru_cache(maxsize=65_536)
@@ -20,29 +21,53 @@ def address_of(text: str) -> Address | None:
     return mapped or address
 
 
+def _network_of(text: str) -> Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
 class Lists:
     """All named lists: name -> value -> expiry (microseconds, 0 for ever)."""
 
     def __init__(self) -> None:
         self.values: dict[str, dict[str, int]] = {}
-        self._networks: dict[str, dict[Network, str]] = {}
+        self._networks: dict[str, dict[tuple[int, int], dict[int, str]]] = {}
+        self._versions: dict[str, int] = {}
 
     def add(self, name: str, value: str, expires: int = 0) -> None:
         """Put a value on a list, or give it another expiry."""
         self.values.setdefault(name, {})[value] = expires
-        try:
-            network = ipaddress.ip_network(value, strict=False)
-        except ValueError:
-            return
-        self._networks.setdefault(name, {})[network] = value
+        self._versions[name] = self.version(name) + 1
+        network = _network_of(value)
+        if network is not None:
+            lengths = self._networks.setdefault(name, {})
+            lengths.setdefault((network.version, network.prefixlen), {})[int(network.network_address)] = value
 
     def remove(self, name: str, value: str) -> None:
         """Take a value off a list; nothing happens where it is not on it."""
         if self.values.get(name, {}).pop(value, None) is None:
             return
-        networks = self._networks.get(name, {})
-        for network in [network for network, text in networks.items() if text == value]:
-            del networks[network]
+        self._versions[name] = self.version(name) + 1
+        network = _network_of(value)
+        if network is None:
+            return
+        lengths, length = self._networks[name], (network.version, network.prefixlen)
+        networks, start = lengths.get(length, {}), int(network.network_address)
+        if networks.get(start) == value:
+            del networks[start]
+            if not networks:
+                del lengths[length]
+
+    def version(self, name: str) -> int:
+        """Return a number that changes with the list."""
+        return self._versions.get(name, 0)
+
+    def until(self, name: str, value: str) -> int:
+        """Return the tau before which a value is on a list; 0 where it is not on it."""
+        expires = self.values.get(name, {}).get(value)
+        return 0 if expires is None else expires or FOR_EVER
 
     def holds(self, name: str, value: str, tau: int) -> bool:
         """Return whether a value is on a list and has not expired at ``tau``."""
@@ -51,15 +76,21 @@ class Lists:
 
     def covers(self, name: str, address: Address, tau: int) -> bool:
         """Return whether an address lies in an unexpired network of a list: one look-up a prefix length in use."""
-        networks = self._networks.get(name)
-        if not networks:
-            return False
-        lengths = {network.prefixlen for network in networks if network.version == address.version}
-        for length in lengths:
-            text = networks.get(ipaddress.ip_network((address, length), strict=False))
-            if text is not None and self.holds(name, text, tau):
-                return True
-        return False
+        return self.covered_until(name, address) > tau
+
+    def covered_until(self, name: str, address: Address) -> int:
+        """Return the tau before which an address lies in a network of a list; 0 where it lies in none."""
+        lengths = self._networks.get(name)
+        if not lengths:
+            return 0
+        number, version, bits = int(address), address.version, address.max_prefixlen
+        longest = 0
+        for (family, length), networks in lengths.items():
+            if family == version:
+                text = networks.get(number >> (bits - length) << (bits - length))
+                if text is not None:
+                    longest = max(longest, self.until(name, text))
+        return longest
 
     def sweep(self, tau: int) -> None:
         """Forget what has expired."""

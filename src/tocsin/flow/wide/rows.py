@@ -6,25 +6,31 @@ and kept with the batch. ``Rows`` is also a ``core.desk.Batch``, so desks, filte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from tocsin.flow.batch import PlainBatch
+from tocsin.flow.cel_values import fit
+from tocsin.flow.cel_views import typed_column
 from tocsin.flow.distinct import value_of
 from tocsin.flow.fields import fixed_point
 from tocsin.flow.hashing import Hasher, joined_columns
+from tocsin.flow.names import OTHER
 from tocsin.flow.view import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from tocsin.core.events import Event
     from tocsin.flow.names import Names
 
+T = TypeVar("T")
 Values = tuple[np.ndarray, np.ndarray]
 """(values [n], present bool [n])."""
+Typed = tuple[np.ndarray, np.ndarray | None]
+"""(values [n], codes int8 [n] or None)."""
 
 
 class Keyed:
@@ -33,7 +39,7 @@ class Keyed:
     n: int
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[object, ...], Values] = {}
+        self._kept: dict[tuple[object, ...], Any] = {}
 
     def keys(self, name: str) -> Values:
         """Return the field as an entity's key, hashed with the shop: uint64 [n]. The twin of ``view.key_of``."""
@@ -51,8 +57,23 @@ class Keyed:
         """Return the field in fixed point of ``scale`` decimals: int64 [n]. The twin of ``fields.fixed_point``."""
         return self._once(("fixed", name, scale), lambda: self._fixed(name, scale))
 
-    def _once(self, name: tuple[object, ...], make: Any) -> Values:
-        kept = self._kept.get(name)
+    def typed(self, root: str, name: str, type_: str) -> Typed:
+        """Return a field as expressions read it: (values [n], codes int8 [n], or None where every row has a value).
+
+        ``root`` is ``data`` (a field of the event's data), ``event`` (``type time tau seq shop subject source id``) or,
+        for rows of items, ``item``. ``type_`` is ``int`` (values int64), ``double`` (float64), ``bool`` (bool) or
+        ``string`` (uint64: the hash of the text under the rows' ``hasher``, as in ``text_hashes``). A row's code is 1
+        and its value of no meaning where ``cel_values.fit(value, type_)`` is None: the field is missing, null or of
+        another JSON type (``int`` takes no 1.0 and no boolean; ``double`` takes integers, never NaN), else 0.
+        """
+        return self._once(("typed", root, name, type_), lambda: self._typed(root, name, type_))
+
+    def strings(self, root: str, name: str, rows: np.ndarray | None) -> Sequence[str]:
+        """Return the texts of a field in these rows (positions; None: all), "" where ``typed`` says missing."""
+        raise NotImplementedError
+
+    def _once(self, name: tuple[object, ...], make: Callable[[], T]) -> T:
+        kept: T | None = self._kept.get(name)
         if kept is None:
             kept = self._kept[name] = make()
         return kept
@@ -67,6 +88,9 @@ class Keyed:
         raise NotImplementedError
 
     def _fixed(self, name: str, scale: int) -> Values:
+        raise NotImplementedError
+
+    def _typed(self, root: str, name: str, type_: str) -> Typed:
         raise NotImplementedError
 
 
@@ -116,6 +140,30 @@ class Rows(PlainBatch, Keyed):
             self._items = ItemRows(self)
         return self._items
 
+    def strings(self, root: str, name: str, rows: np.ndarray | None) -> Sequence[str]:
+        """Return the texts of a field in these rows, "" where there is none."""
+        events = self.events if rows is None else [self.events[row] for row in rows.tolist()]
+        if root == "event":
+            return [str(getattr(event, name)) for event in events]
+        return [value if (value := event.data.get(name)).__class__ is str else "" for event in events]
+
+    def _typed(self, root: str, name: str, type_: str) -> Typed:
+        if root == "event":
+            return self._stamped(name), None
+        raw = [event.data.get(name) for event in self.events]
+        return typed_values(raw, type_, self.hasher)
+
+    def _stamped(self, name: str) -> np.ndarray:
+        if name == "type":
+            codes = np.fromiter(map(self.hasher.text, self.names.types), np.uint64, len(self.names.types))[self.kinds]
+            for row in np.flatnonzero(self.kinds == OTHER).tolist():
+                codes[row] = self.hasher.text(self.events[row].type)
+            return codes
+        if name == "shop":
+            return self.shop_hashes
+        known = {"time": self.times, "tau": self.taus, "seq": self.seqs}.get(name)
+        return known if known is not None else self.hasher.texts(self.strings("event", name, None))[0]
+
     def _currencies(self, default: str) -> np.ndarray:
         text = self.hasher.text
         return np.fromiter(
@@ -139,8 +187,11 @@ class Rows(PlainBatch, Keyed):
 class ItemRows(Keyed):
     """The order items of a batch: ``row`` int32 [m] names the event that each belongs to, ascending."""
 
+    of_items = True
+
     def __init__(self, rows: Rows) -> None:
         super().__init__()
+        self.hasher = rows.hasher
         self._rows = rows
         found: list[tuple[int, dict[str, Any]]] = []
         for row, event in enumerate(rows.events):
@@ -164,6 +215,28 @@ class ItemRows(Keyed):
 
     def _fixed(self, name: str, scale: int) -> Values:
         return fixed_column([fixed_point(item.get(name), scale) for item in self.docs])
+
+    def strings(self, root: str, name: str, rows: np.ndarray | None) -> Sequence[str]:
+        """Return the texts of a field in these rows, "" where there is none."""
+        if root != "item":
+            return self._rows.strings(root, name, self.row if rows is None else self.row[rows])
+        docs = self.docs if rows is None else [self.docs[row] for row in rows.tolist()]
+        return [value if (value := item.get(name)).__class__ is str else "" for item in docs]
+
+    def _typed(self, root: str, name: str, type_: str) -> Typed:
+        if root == "item":
+            return typed_values([item.get(name) for item in self.docs], type_, self._rows.hasher)
+        values, codes = self._rows.typed(root, name, type_)
+        return values[self.row], None if codes is None else codes[self.row]
+
+
+def typed_values(raw: Sequence[Any], type_: str, hasher: Hasher) -> Typed:
+    """Return raw values as the column of their type; texts as hashes."""
+    fitting = [fit(value, type_) for value in raw]
+    if type_ != "string":
+        return typed_column(fitting, type_)
+    hashes, present = hasher.texts(fitting)
+    return hashes, None if present.all() else (~present).view(np.int8)
 
 
 def fixed_column(values: Sequence[int | None]) -> Values:
