@@ -22,6 +22,8 @@ from tocsin.desks.catalogue import catalogue
 from tocsin.errors import Misconfigured, NotFound
 from tocsin.flow.cel import INCIDENT, Program, compile_expression
 from tocsin.flow.fold import Fold
+from tocsin.flow.hashing import Hasher
+from tocsin.ledger import blocks
 from tocsin.ledger.journal import SegmentJournal
 from tocsin.ledger.memory import MemoryJournal, MemoryRecords
 from tocsin.ledger.models import ModelStore
@@ -35,7 +37,9 @@ from tocsin.runtime.feed import Feed
 from tocsin.runtime.follower import Follower
 from tocsin.runtime.recovery import Replayed, replay
 from tocsin.runtime.responder import Responder
+from tocsin.runtime.stamping import Stamper
 from tocsin.sources.door import Door
+from tocsin.telemetry import Plane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +53,8 @@ if TYPE_CHECKING:
     from tocsin.core.signal import Text
     from tocsin.ledger.disk import Disk
     from tocsin.runtime.lanes import Receipt
+    from tocsin.runtime.stamping import Stamping
+    from tocsin.runtime.widelane import WideLane
 
 KILL_FILE = "KILL"
 
@@ -104,7 +110,15 @@ class Tocsin:
         self.door = Door(self.vault, default_shop=settings.shop, max_event_bytes=settings.max_event_bytes)
         self.kinds: dict[str, Text] = {kind: text for desk in desks for kind, text in desk.kinds.items()}
         # Stored rules come from the journal, each at its place; the desks bring their own.
-        self.fold = Fold(desks, currency=settings.currency, load_model=self.models.read)
+        self.plane = Plane()
+        self.hasher = Hasher(self.vault.plane_seed)
+        self.fold = Fold(
+            desks,
+            currency=settings.currency,
+            load_model=self.models.read,
+            hasher=self.hasher,
+            log_events=settings.log_events,
+        )
         self.follower = Follower(records, self.live)
         self.casebook = Casebook(records, ceiling=Automation(settings.automation), killed=self.kill.on)
         self.casebook.campaign_factor = self.fold.budget_factor
@@ -126,6 +140,7 @@ class Tocsin:
         self.host = EmbeddedHost(
             journal=journal,
             fold=self.fold,
+            stamper=self._stamper(),
             views=self.views,
             follower=self.follower,
             feed=self.live,
@@ -136,6 +151,10 @@ class Tocsin:
             batch_events=settings.batch_events,
             fallback=Decision(settings.verdict_fallback),
             verdict_mode=settings.verdict_mode,
+            ack_memory=settings.verdict_ack == "memory",
+            plane=self.plane,
+            wide=self._wide_lane(),
+            wide_records=blocks,
         )
         self.replayed = Replayed()
         self.at_end: list[Callable[[], None]] = []
@@ -197,6 +216,14 @@ class Tocsin:
         return Automation.SUGGEST if key.startswith("playbook:") else Automation.AUTO
 
     # Connections ------------------------------------------------------------------------------------------------
+
+    def _stamper(self) -> Stamping:
+        """Return the memory of identities: compiled where the plane is."""
+        return Stamper()
+
+    def _wide_lane(self) -> WideLane | None:
+        """Return the lane of lines, None where the plane is not compiled."""
+        return None
 
     def _actuators(self) -> tuple[Actuator, ...]:
         doors: list[Actuator] = []

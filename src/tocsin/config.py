@@ -30,6 +30,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Accepted but not yet folded events; beyond it the intake answers 429."""
     batch_events: int = 1024
     """Largest batch of one fold."""
+    log_events: int = 32_000_000
+    """How many events the exact windows reach back at most; beyond it their span shrinks, which is told."""
+    remembered_ids: int = 64_000_000
+    """How many event identities are remembered at most, for 24 hours; 17 bytes each."""
+    verdict_ack: str = "disk"
+    """When a verdict is answered: ``disk`` (it is durable), ``memory`` (it is folded; durable a commit later)."""
     verdict_deadline_ms: int = 100
     verdict_fallback: str = "allow"
     """Served when the deadline is missed or the journal refuses: ``allow`` (fail-open) or ``hold`` (fail-closed)."""
@@ -70,6 +76,7 @@ def load(overrides: dict[str, Any] | None = None, environ: dict[str, str] | None
     choices = {
         "language": ("", "en", "zh"),
         "verdict_fallback": ("allow", "hold"),
+        "verdict_ack": ("disk", "memory"),
         "verdict_mode": ("shadow", "live"),
         "automation": ("suggest", "approve", "auto"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -188,10 +189,14 @@ def test_a_full_disk_refuses_events_serves_the_fallback_and_loses_nothing_that_w
         assert (verdict.served, verdict.degraded) == (Decision.HOLD, "journal unavailable")
         assert running.host.counters["verdicts_degraded"] >= 1
         journal.full = False
-        running.host.submit([request(2), request(3)]).result(5)
+        sent = time.monotonic()
+        while running.host.refusing and time.monotonic() < sent + 5:
+            time.sleep(0.01)
+        receipts = running.host.submit([request(2), request(3)]).result(5)
+        assert [receipt.duplicate for receipt in receipts] == [True, False]
         running.host.settle().result(5)
         external = [event.id for event in journal.read(0) if not event.internal]
-        assert sorted(external) == ["1", "2", "3", "p1"]
+        assert sorted(external) == ["1", "2", "3"]
         assert [event.seq for event in journal.read(0)] == list(range(1, running.host.stamper.seq + 1))
     finally:
         running.stop()

@@ -69,6 +69,8 @@ class KeyVault:
         self.audit = AuditTrail(records, now=now)
         master = _master(records, self.folder / MASTER)
         self._name_key = _derived(master, b"tocsin.name")
+        self.plane_seed = _derived(master, b"tocsin.plane")[:16]
+        """Seeds the keyed hashes of the data plane; as stable as the master key."""
         self._wrap = AESGCM(_derived(master, b"tocsin.wrap"))
         self._guard = threading.Lock()
         self._flushing = threading.RLock()

@@ -15,7 +15,7 @@ from tocsin.core.vocabulary import INTERNAL, VOCABULARY
 from tocsin.ledger.lines import LineStore, Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tocsin.core.desk import Bucket
     from tocsin.core.events import Event
@@ -32,6 +32,30 @@ MOST_POINTS = 1_000_000
 EVENTS_LINE = "events_per_minute"
 MONEY_LINE = "money_per_minute"
 _ACTIVE = [phase.value for phase in Phase if phase.active]
+
+
+class Tally(Protocol):
+    """Counts of a slice of rows: see ``runtime.tally``."""
+
+    @property
+    def types(self) -> Mapping[str, int]:
+        """Event type -> events."""
+        ...
+
+    @property
+    def seconds(self) -> Sequence[tuple[int, int]]:
+        """(second, events), ascending."""
+        ...
+
+    @property
+    def money(self) -> Sequence[tuple[str, str, int, int]]:
+        """(type, currency or "", second, minor units)."""
+        ...
+
+    @property
+    def tau(self) -> int:
+        """Of the last row."""
+        ...
 
 
 class Closed(Protocol):
@@ -67,15 +91,40 @@ class Views:
         """Take a batch of stamped events, what the fold closed with it, and the verdicts on it."""
         with self._guard:
             self._note_events(events)
-            for bucket in folded.buckets if folded is not None else ():
-                series = bucket.series
-                self._lines.put(series.name, bucket.key, bucket.shop, series.keep, bucket.start, bucket.value, bucket.n)
+            self._note_buckets(folded)
             self._count(verdicts)
+
+    def note_tally(
+        self,
+        tally: Tally,
+        folded: Closed | None = None,
+        verdicts: Iterable[Verdict] = (),
+        allowed: Iterable[tuple[int, int]] = (),
+    ) -> None:
+        """Take the counts of rows that came as columns; ``allowed``: (minute, verdicts that allowed)."""
+        with self._guard:
+            for kind, count in tally.types.items():
+                counted = kind if kind in VOCABULARY or kind in INTERNAL else "other"
+                self._types[counted] = self._types.get(counted, 0) + count
+            for second, count in tally.seconds:
+                self._passed(second, count)
+            for kind, currency, second, amount in tally.money:
+                self._add_money(kind, currency or self._currency, second, amount)
+            self._tau = max(self._tau, tally.tau)
+            self._note_buckets(folded)
+            self._count(verdicts)
+            for minute, count in allowed:
+                self._answers[Decision.ALLOW.value].add(minute, count)
 
     def note_verdicts(self, verdicts: Iterable[Verdict]) -> None:
         """Count verdicts that were read from the journal."""
         with self._guard:
             self._count(verdicts)
+
+    def _note_buckets(self, folded: Closed | None) -> None:
+        for bucket in folded.buckets if folded is not None else ():
+            series = bucket.series
+            self._lines.put(series.name, bucket.key, bucket.shop, series.keep, bucket.start, bucket.value, bucket.n)
 
     def _note_events(self, events: Sequence[Event]) -> None:
         types = self._types
@@ -106,7 +155,9 @@ class Views:
         amount = event.data.get("amount")
         if type(amount) is not int:
             return
-        currency = event.data.get("currency") or self._currency
+        self._add_money(kind, event.data.get("currency") or self._currency, second, amount)
+
+    def _add_money(self, kind: str, currency: str, second: int, amount: int) -> None:
         rings = self._money.get((kind, currency))
         if rings is None:
             rings = self._money[(kind, currency)] = (Ring(KEEP_S), Ring(KEEP_MINUTES))

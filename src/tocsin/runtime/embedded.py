@@ -1,11 +1,11 @@
-"""EmbeddedHost: the fold on one machine, in one thread. Stamp, fold, make durable, acknowledge, answer.
+"""EmbeddedHost: the fold on one machine. Stamp, fold, make durable, acknowledge, answer.
 
-One cycle takes what waits (callers who wait for a verdict first, at most 256 other events beside them):
+One thread folds, another writes (``outbox``): a cycle takes what waits, stamps it, folds it, and hands events and
+what was derived from them to the writer; when they are on disk the callers hear of it and views, records and responder
+are told. Nothing leaves the house before it is on disk, and the next cycle folds meanwhile.
 
-* where a caller waits: stamp, fold, write events and what was derived from them, one ``fdatasync``, then acknowledge
-  and answer: nothing leaves the house before it is on disk;
-* otherwise: stamp, write, ``fdatasync``, acknowledge, fold; what was derived becomes durable with the next cycle, or
-  at once when nothing waits. A crash in between loses nothing: it is derived again, under the same identities.
+Two lanes, one state: callers who wait for a verdict come first, and while there are any, a cycle takes at most 256
+rows of the wide lane (``widelane``) beside them.
 
 Where the disk refuses, what was folded already is kept and written first when the disk is back; nothing new is
 accepted until then, and callers who wait get the configured fall-back.
@@ -19,14 +19,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-
 from tocsin.core.events import Event
-from tocsin.core.signal import Decision, Signal, Verdict
+from tocsin.core.signal import Decision, Verdict
 from tocsin.errors import Retryable
 from tocsin.runtime import verdicts as serving
+from tocsin.runtime.bulk import Bulk
 from tocsin.runtime.lanes import Lanes, Receipt, Request
-from tocsin.runtime.stamping import Stamper
+from tocsin.runtime.outbox import Outbox, Parcel
 from tocsin.runtime.verdicts import VERDICT_TYPES, VerdictJob
 
 if TYPE_CHECKING:
@@ -34,11 +33,16 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from tocsin.core.ports import Journal
+    from tocsin.core.signal import Signal
     from tocsin.flow.fold import Fold, Folded
     from tocsin.ledger.views import Views
+    from tocsin.runtime.bulk import WideRecords
     from tocsin.runtime.clock import DataClock, SystemClock
     from tocsin.runtime.feed import Feed
     from tocsin.runtime.follower import Follower
+    from tocsin.runtime.stamping import Stamping
+    from tocsin.runtime.widelane import Slice, WideLane
+    from tocsin.telemetry import Plane
 
 IDLE_S = 0.2
 log = logging.getLogger(__name__)
@@ -50,7 +54,7 @@ class Downstream(Protocol):
     """Who takes the signals: the responder."""
 
     def take(self, signals: Sequence[tuple[int, Signal]], now: int) -> None:
-        """Take (journal seq, signal) pairs; returns at once."""
+        """Take (journal seq, signal) pairs in journal order; returns at once."""
         ...
 
     def barrier(self) -> Future[None]:
@@ -61,8 +65,9 @@ class Downstream(Protocol):
 class EmbeddedHost:
     """Hosts one fold over one journal.
 
-    ``submit`` and ``verdict`` may be called from any thread; everything else happens in the host's own.
+    ``submit``, ``verdict`` and the wide lane may be called from any thread; folding happens in the host's own.
     ``verdict_mode`` is ``shadow`` or ``live``, ``fallback`` what is served when an answer cannot be made in time.
+    With ``ack_memory`` a verdict is answered when it is folded, up to one commit before it is on disk.
     """
 
     def __init__(
@@ -70,22 +75,27 @@ class EmbeddedHost:
         *,
         journal: Journal,
         fold: Fold,
+        stamper: Stamping,
         views: Views,
         follower: Follower,
         feed: Feed,
         clock: SystemClock | DataClock,
         flush_keys: Callable[[], None],
         downstream: Downstream,
+        plane: Plane,
+        wide_records: WideRecords,
+        wide: WideLane | None = None,
         queue_events: int = 65_536,
         batch_events: int = 1024,
         fallback: Decision = Decision.ALLOW,
         verdict_mode: str = "shadow",
+        ack_memory: bool = False,
     ) -> None:
-        self.journal = journal
         self.fold = fold
         self.views = views
         self.follower = follower
-        self.stamper = Stamper()
+        self.stamper = stamper
+        self.wide = wide
         self.verdict_mode = verdict_mode
         self.fallback = fallback
         self.counters: dict[str, int] = dict.fromkeys(
@@ -93,15 +103,19 @@ class EmbeddedHost:
         )
         self.faults: dict[str, str] = {}
         """Desks that raised and are left out since, with what they raised."""
-        self.refusing = ""
-        """Why the intake accepts nothing just now; empty when it does."""
+        self.plane = plane
+        self._ack_memory = ack_memory
         self._feed = feed
         self._clock = clock
-        self._flush_keys = flush_keys
         self._downstream = downstream
-        self._unwritten: list[Event] = []
-        self._unpublished: list[Callable[[], None]] = []
-        self._lanes = Lanes(most_events=queue_events, batch_events=batch_events)
+        self._fault = ""
+        self.unpublished: dict[str, Verdict] = {}
+        """Verdicts that are on their way to the disk: a repeated request must find them."""
+        self._lanes = Lanes(most_events=queue_events, batch_events=batch_events, wide=wide)
+        self._outbox = Outbox(
+            journal, flush_keys=flush_keys, plane=plane, refused=self._refused, most_events=queue_events
+        )
+        self._bulk = Bulk(self, wide_records)
         self._started = False
         self._thread = threading.Thread(target=self._run, name="host", daemon=True)
 
@@ -130,18 +144,38 @@ class EmbeddedHost:
         return self._lanes.barrier()
 
     @property
+    def journal(self) -> Journal:
+        """Where accepted events lie."""
+        return self._outbox.journal
+
+    @journal.setter
+    def journal(self, journal: Journal) -> None:
+        self._outbox.journal = journal
+
+    @property
     def queued(self) -> int:
         """Events accepted into the queue, not yet folded."""
-        return self._lanes.waiting
+        return self._lanes.waiting + (self.wide.waiting if self.wide is not None else 0)
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """Bytes that were folded and are not on disk yet."""
+        return self._outbox.waiting_bytes
+
+    @property
+    def refusing(self) -> str:
+        """Why the intake accepts nothing just now; empty when it does."""
+        return self._fault or self._outbox.refusing
 
     @property
     def stopped(self) -> bool:
         """Whether the host ended, by order or by a fault: nothing is accepted any more."""
-        return self._started and not self._thread.is_alive()
+        return self._started and (not self._thread.is_alive() or self._outbox.stopped)
 
     def start(self) -> None:
         """Begin to work; the journal must have been replayed (``recovery.replay``)."""
         self._started = True
+        self._outbox.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -149,26 +183,44 @@ class EmbeddedHost:
         self._lanes.close()
         if self._started:
             self._thread.join()
+            self._outbox.stop()
 
     # The cycle --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
             while not self._lanes.closed:
+                if not self._outbox.room(IDLE_S):
+                    continue
                 work = self._lanes.take(IDLE_S)
-                if work.urgent or work.bulk or work.notes or self._unwritten:
-                    self._cycle(work.urgent, work.bulk, work.notes)
-                elif not work:
-                    self._tick()
+                if self.refusing:
+                    self._refuse(work.bulk, work.urgent)
+                    self._lanes.put_back(work.notes)
+                    self._refuse_lines()
+                    # A full disk is asked again by the writer; here nothing is to be done but to say so.
+                    time.sleep(IDLE_S / 4)
+                else:
+                    self._work(work.urgent, work.bulk, work.notes, lines=work.lines)
                 for barrier in work.barriers:
-                    self._downstream.barrier().add_done_callback(partial(_release, barrier))
+                    self._outbox.put(Parcel((), published=partial(self._pass, barrier)))
         finally:
             # By order nothing waits any more. By a fault everyone who waits must hear of it: nobody hangs.
-            self.refusing = self.refusing or "the host has stopped"
+            self._fault = self._fault or "the host has stopped"
             left = self._lanes.drain()
             self._refuse(left.bulk, left.urgent)
+            self._refuse_lines()
             for barrier in left.barriers:
                 barrier.set_exception(Retryable("the host has stopped", after_s=30.0))
+
+    def _work(self, urgent: list[VerdictJob], bulk: list[Request], notes: list[Event], *, lines: bool) -> None:
+        if urgent or bulk or notes:
+            self._cycle(urgent, bulk, notes)
+        if lines and self.wide is not None:
+            taken = self.wide.take(beside_callers=self._lanes.callers_lately)
+            if taken is not None:
+                self._bulk.cycle(taken)
+        elif not (urgent or bulk or notes):
+            self._tick()
 
     def _tick(self) -> None:
         """Where something is due and no event comes, let the journal say that time went on."""
@@ -178,23 +230,15 @@ class EmbeddedHost:
             return
         self.note([Event(id=str(due), source="tocsin", type="tocsin.tick", time=now)])
 
-    def _cycle(
-        self,
-        urgent: list[VerdictJob],
-        bulk: list[Request],
-        notes: list[Event],
-    ) -> None:
-        if self._unwritten and not self._write([]):
-            self._put_back(bulk, urgent, notes)
-            return
-        before = (self.stamper.seq, self.stamper.tau)
+    def _cycle(self, urgent: list[VerdictJob], bulk: list[Request], notes: list[Event]) -> None:
+        before = self.stamper.seq
         clock = self._clock.now()
         fresh: list[Event] = []
         receipts = [[self._receive(event, clock, fresh) for event in request.events] for request in bulk]
         waiting: dict[int, list[VerdictJob]] = {}
         replayed: list[VerdictJob] = []
         for job in urgent:
-            position = self._receive(job.event, clock, fresh).seq - before[0] - 1
+            position = self._receive(job.event, clock, fresh).seq - before - 1
             if position >= 0:
                 waiting.setdefault(position, []).append(job)
             else:
@@ -202,31 +246,20 @@ class EmbeddedHost:
         external = len(fresh)
         for event in notes:
             self._receive(event, clock, fresh)
-        for job in replayed:
-            self._answer_again(job)
+        if fresh and not waiting:
+            # Nobody waits for what is derived: the disk may begin while it is folded.
+            self._outbox.put(Parcel([fresh], partial(self._acknowledge, bulk, receipts), rows=len(fresh)))
         told: list[tuple[VerdictJob, Verdict]] = []
-        if waiting:
-            told = self._fold(fresh, waiting)
-            if not self._write([]):
-                self._refuse(bulk, [job for job, _ in told])
-                return
-        elif not self._write(fresh):
-            self.stamper.retract(fresh, *before)
-            self._put_back(bulk, [], notes)
-            return
+        if fresh:
+            told = self._fold(fresh, waiting, bulk, receipts)
+        elif bulk or replayed:
+            self._outbox.put(Parcel((), partial(self._acknowledge, bulk, receipts)))
+        if self._ack_memory:
+            _answer(told)
+        for job in replayed:
+            self._outbox.put(Parcel((), published=partial(self._answer_again, job)))
         self.counters["accepted"] += external
         self.counters["duplicates"] += sum(len(request.events) for request in bulk) + len(urgent) - external
-        for request, answer in zip(bulk, receipts, strict=True):
-            request.future.set_result(answer)
-        for job, verdict in told:
-            job.future.set_result(verdict)
-        if fresh and not waiting:
-            self._fold(fresh, {})
-        for publish in self._unpublished:
-            publish()
-        self._unpublished.clear()
-        if self._unwritten and self._lanes.idle:
-            self._write([])
 
     def _receive(self, event: Event, clock: int, fresh: list[Event]) -> Receipt:
         known = self.stamper.seen(event.identity)
@@ -237,56 +270,21 @@ class EmbeddedHost:
         fresh.append(stamped)
         return Receipt(stamped.seq)
 
-    def _write(self, fresh: list[Event]) -> bool:
-        """Make keys, what is folded but not yet written, and fresh events durable; say why not."""
-        try:
-            if self.refusing:
-                self.journal.recover()
-            # A sealed value must never be on disk without the key that opens it.
-            self._flush_keys()
-            self.journal.append([*self._unwritten, *fresh])
-            self.journal.commit()
-        except Retryable as error:
-            self.counters["journal_refusals"] += 1
-            if not self.refusing:
-                self._feed.publish("fault", "journal")
-            self.refusing = error.reason
-            return False
-        self._unwritten.clear()
-        self.refusing = ""
-        return True
-
-    def _put_back(
+    def _fold(
         self,
+        fresh: list[Event],
+        waiting: dict[int, list[VerdictJob]],
         bulk: list[Request],
-        urgent: list[VerdictJob],
-        notes: list[Event],
-    ) -> None:
-        """Refuse who waits, and keep the house's own notes for later."""
-        self._refuse(bulk, urgent)
-        self._lanes.put_back(notes)
-        # A full disk is not asked a thousand times a second.
-        time.sleep(IDLE_S)
-
-    def _refuse(self, bulk: list[Request], urgent: list[VerdictJob]) -> None:
-        for request in bulk:
-            request.future.set_exception(Retryable(f"the journal refuses: {self.refusing}", after_s=5.0))
-        for job in urgent:
-            self.counters["verdicts_degraded"] += 1
-            job.claim()
-            job.future.set_result(
-                serving.build(
-                    job.event, None, mode=self.verdict_mode, fallback=self.fallback, degraded="journal unavailable"
-                )
-            )
-
-    def _fold(self, fresh: list[Event], waiting: dict[int, list[VerdictJob]]) -> list[tuple[VerdictJob, Verdict]]:
-        """Fold stamped events and stamp what is derived; return who is to be told which verdict."""
+        receipts: list[list[Receipt]],
+    ) -> list[tuple[VerdictJob, Verdict]]:
+        """Fold stamped events, stamp what is derived and hand it to the writer; return who is to be told what."""
+        began = time.perf_counter()
         offsets = [position for position, event in enumerate(fresh) if event.type not in DERIVED]
         place = {position: index for index, position in enumerate(offsets)}
         folded = self.fold.step(
             [fresh[position] for position in offsets], features_for=[place[position] for position in waiting]
         )
+        self.plane["fold"].add(time.perf_counter() - began, len(fresh))
         for event in fresh:
             if event.type == "tocsin.mode":
                 self.apply_mode(event.data)
@@ -307,13 +305,16 @@ class EmbeddedHost:
             self.counters["verdicts_late"] += late
             records.append(verdict)
             told.extend((job, verdict) for job, claimed in zip(jobs, claims, strict=True) if claimed)
-        derived = [serving.as_event(verdict) for verdict in records] + [signal_event(s) for s in folded.signals]
-        stamped = self.derive(derived)
+        stamped = self.derive([serving.as_event(verdict) for verdict in records] + serving.signals(folded))
+        for verdict in records:
+            self.unpublished[verdict.id] = verdict
+        publish = partial(self.publish, fresh, folded, records, stamped)
         if waiting:
-            self._unwritten.extend(sorted([*fresh, *stamped], key=lambda event: event.seq))
+            events = sorted([*fresh, *stamped], key=lambda event: event.seq)
+            answered = partial(self._answered, told, bulk, receipts)
+            self._outbox.put(Parcel([events], answered, publish, rows=len(fresh)))
         else:
-            self._unwritten.extend(stamped)
-        self._unpublished.append(lambda: self._publish(fresh, folded, records, stamped))
+            self._outbox.put(Parcel([stamped] if stamped else (), None, publish))
         return told
 
     def derive(self, derived: list[Event]) -> list[Event]:
@@ -322,15 +323,57 @@ class EmbeddedHost:
             self.stamper.stamp(event, self.stamper.tau) for event in derived if not self.stamper.seen(event.identity)
         ]
 
-    def _publish(self, fresh: list[Event], folded: Folded, records: list[Verdict], stamped: list[Event]) -> None:
+    # In the writer's thread -------------------------------------------------------------------------------------
+
+    def _acknowledge(self, bulk: list[Request], receipts: list[list[Receipt]], error: Retryable | None) -> None:
+        for request, answer in zip(bulk, receipts, strict=True):
+            if error is None:
+                request.future.set_result(answer)
+            else:
+                request.future.set_exception(_refusal(error.reason))
+
+    def _answered(
+        self,
+        told: list[tuple[VerdictJob, Verdict]],
+        bulk: list[Request],
+        receipts: list[list[Receipt]],
+        error: Retryable | None,
+    ) -> None:
+        self._acknowledge(bulk, receipts, error)
+        if error is None:
+            _answer(told)
+        else:
+            self._degrade([job for job, _ in told if not job.future.done()])
+
+    def publish(
+        self,
+        fresh: list[Event],
+        folded: Folded,
+        records: list[Verdict],
+        stamped: list[Event],
+    ) -> None:
+        """Tell views, records and responder of a cycle that is on disk."""
         self.views.note(fresh, folded, records)
         resolved = [event for event in fresh if event.type == "verdict.resolved"]
-        last = (stamped or fresh)[-1].seq
+        self.pass_on((stamped or fresh)[-1].seq, fresh[-1].tau, folded, records, stamped, resolved)
+
+    def pass_on(
+        self,
+        last: int,
+        tau: int,
+        folded: Folded,
+        records: list[Verdict],
+        stamped: list[Event],
+        resolved: list[Event],
+    ) -> None:
+        """Tell records and responder what a cycle up to journal position ``last`` brought."""
         if records or resolved:
             self.follower.note(last, records, resolved)
+        for verdict in records:
+            self.unpublished.pop(verdict.id, None)
         seqs = {event.id: event.seq for event in stamped}
         pairs = [(seqs.get(signal.id, last), signal) for signal in folded.signals]
-        now = max(self._clock.now(), fresh[-1].tau)
+        now = max(self._clock.now(), tau)
         self._downstream.take(pairs, now)
         # After the signals are in the responder's queue, so that no timer of later data overtakes them.
         self._clock.observe(now)
@@ -339,14 +382,13 @@ class EmbeddedHost:
             self.faults[f"desk:{fault.desk}"] = fault.error
             self._feed.publish("fault", fault.desk)
 
-    def hand_on(self, signals: Sequence[tuple[int, Signal]]) -> None:
-        """After a replay: give the responder what it has not answered, and let the clock stand where the data ends."""
-        self._clock.observe(self.stamper.tau)
-        self._downstream.take(signals, self._clock.now())
+    def _pass(self, barrier: Future[None]) -> None:
+        self._downstream.barrier().add_done_callback(partial(_release, barrier))
 
     def _answer_again(self, job: VerdictJob) -> None:
         """A repeated request gets the recorded verdict."""
-        found = self.follower.verdict(serving.verdict_id(job.event))
+        id = serving.verdict_id(job.event)
+        found = self.unpublished.get(id) or self.follower.verdict(id)
         if job.claim():
             job.replayed = True
             verdict = found or serving.build(
@@ -358,6 +400,57 @@ class EmbeddedHost:
             )
             job.future.set_result(verdict)
 
+    def _refused(self, reason: str) -> None:
+        self.counters["journal_refusals"] += 1
+        log.error("journal: %s", reason)
+        self._feed.publish("fault", "journal")
+
+    # Where nothing is accepted ----------------------------------------------------------------------------------
+
+    def _refuse(self, bulk: list[Request], urgent: list[VerdictJob]) -> None:
+        for request in bulk:
+            request.future.set_exception(_refusal(self.refusing))
+        self._degrade(urgent)
+
+    def _refuse_lines(self) -> None:
+        if self.wide is not None:
+            self.wide.refuse(_refusal(self.refusing))
+
+    def _degrade(self, urgent: list[VerdictJob]) -> None:
+        for job in urgent:
+            self.counters["verdicts_degraded"] += 1
+            job.claim()
+            job.future.set_result(
+                serving.build(
+                    job.event, None, mode=self.verdict_mode, fallback=self.fallback, degraded="journal unavailable"
+                )
+            )
+
+    # Recovery and configuration ---------------------------------------------------------------------------------
+
+    def hand_on(self, signals: Sequence[tuple[int, Signal]]) -> None:
+        """After a replay: give the responder what it has not answered, and let the clock stand where the data ends."""
+        self._clock.observe(self.stamper.tau)
+        self._downstream.take(signals, self._clock.now())
+
+    def put(self, parcel: Parcel) -> None:
+        """Queue a parcel for the journal, in the order of seq; for the wide lane's cycle."""
+        self._outbox.put(parcel)
+
+    def clock_now(self) -> int:
+        """Return the receiving clock."""
+        return self._clock.now()
+
+    @property
+    def data_clock(self) -> bool:
+        """Whether the clock stands where the data is."""
+        return self._clock.data
+
+    def release(self, one: Slice) -> None:
+        """Let go of a slice that has been folded."""
+        if self.wide is not None:
+            self.wide.release(one)
+
     def apply_mode(self, data: dict[str, Any]) -> None:
         """Let a change of mode take effect, at its place in the journal."""
         if data.get("verdict_mode") in ("shadow", "live"):
@@ -366,18 +459,15 @@ class EmbeddedHost:
             self.fallback = Decision(str(data["verdict_fallback"]))
 
 
+def _answer(told: list[tuple[VerdictJob, Verdict]]) -> None:
+    for job, verdict in told:
+        if not job.future.done():
+            job.future.set_result(verdict)
+
+
+def _refusal(reason: str) -> Retryable:
+    return Retryable(f"the journal refuses: {reason}", after_s=5.0)
+
+
 def _release(barrier: Future[None], _: Future[None]) -> None:
     barrier.set_result(None)
-
-
-def signal_event(signal: Signal) -> Event:
-    """Return the journal's event of a signal."""
-    return Event(
-        id=signal.id,
-        source="tocsin",
-        type="tocsin.signal",
-        time=signal.tau,
-        subject=signal.subject,
-        shop=signal.shop,
-        data=msgspec.to_builtins(signal),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -16,6 +17,10 @@ from tocsin.runtime.verdicts import VerdictJob
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tocsin.runtime.widelane import WideLane
+
+LATELY_S = 1.0
+"""So long after a caller the wide lane keeps its cycles short."""
 BESIDE_A_CALLER = 256
 """At most so many other events share a cycle with a caller who waits."""
 
@@ -41,9 +46,8 @@ class Work(msgspec.Struct):
     bulk: list[Request] = []
     notes: list[Event] = []
     barriers: list[Future[None]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self.urgent or self.bulk or self.notes or self.barriers)
+    lines: bool = False
+    """Whether rows wait in the wide lane."""
 
 
 class Lanes:
@@ -52,8 +56,10 @@ class Lanes:
     At most ``most_events`` events wait: beyond it a request is refused whole (the sender tries again), never dropped.
     """
 
-    def __init__(self, *, most_events: int, batch_events: int) -> None:
+    def __init__(self, *, most_events: int, batch_events: int, wide: WideLane | None = None) -> None:
         self.waiting = 0
+        self._wide = wide
+        self._called = 0.0
         self.shed = 0
         self._most = most_events
         self._batch = batch_events
@@ -63,6 +69,18 @@ class Lanes:
         self._barriers: deque[Future[None]] = deque()
         self._closed = False
         self._ready = threading.Condition()
+        if wide is not None:
+            wide.on_rows = self.wake
+
+    def wake(self) -> None:
+        """Look again at what waits: rows have come into the wide lane."""
+        with self._ready:
+            self._ready.notify()
+
+    @property
+    def callers_lately(self) -> bool:
+        """Whether somebody waits for a verdict, or did within the last second."""
+        return time.monotonic() - self._called < LATELY_S
 
     def submit(self, events: list[Event]) -> Future[list[Receipt]]:
         """Queue a request; Retryable at once when the lane is full."""
@@ -110,7 +128,11 @@ class Lanes:
     @property
     def idle(self) -> bool:
         """Whether nothing but marks waits."""
-        return not (self._urgent or self._bulk or self._notes)
+        return not (self._urgent or self._bulk or self._notes or self._lines)
+
+    @property
+    def _lines(self) -> bool:
+        return self._wide is not None and self._wide.waiting > 0
 
     @property
     def closed(self) -> bool:
@@ -122,7 +144,9 @@ class Lanes:
         with self._ready:
             if self.idle and not self._barriers and not self._closed:
                 self._ready.wait(timeout_s)
-            work = Work(urgent=list(self._urgent), bulk=[], notes=list(self._notes), barriers=[])
+            work = Work(urgent=list(self._urgent), bulk=[], notes=list(self._notes), barriers=[], lines=self._lines)
+            if work.urgent:
+                self._called = time.monotonic()
             self._urgent.clear()
             self._notes.clear()
             limit = BESIDE_A_CALLER if work.urgent else self._batch
@@ -135,7 +159,7 @@ class Lanes:
                 work.bulk.append(self._bulk.popleft())
                 taken += size
             self.waiting -= taken
-            if not self._bulk and not self._urgent:
+            if not self._bulk and not self._urgent and not work.lines:
                 work.barriers = list(self._barriers)
                 self._barriers.clear()
             return work

@@ -8,7 +8,7 @@ import msgspec
 
 from tocsin.core.signal import Signal, Verdict
 from tocsin.runtime import verdicts as serving
-from tocsin.runtime.embedded import DERIVED, EmbeddedHost, signal_event
+from tocsin.runtime.embedded import DERIVED, EmbeddedHost
 from tocsin.runtime.verdicts import VERDICT_TYPES
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class _Replay:
             if index in rows and event.type in VERDICT_TYPES:
                 mode, fallback = self._host.verdict_mode, self._host.fallback
                 derived.append(serving.as_event(serving.build(event, rows[index], mode=mode, fallback=fallback)))
-        derived.extend(signal_event(signal) for signal in folded.signals)
+        derived.extend(serving.signals(folded))
         for event in derived:
             if event.id in self._found:
                 self._found.discard(event.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -11,6 +11,37 @@ from tocsin.core.events import ID_MEMORY, Event, stamp_tau
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
+
+
+class Stamping(Protocol):
+    """Who gives (seq, tau) and recognises duplicates: ``Stamper``, or ``widestamping.WideStamper``."""
+
+    seq: int
+    tau: int
+
+    def seen(self, identity: tuple[str, str]) -> int:
+        """Return the seq that this identity was accepted with, or 0."""
+        ...
+
+    def stamp(self, event: Event, clock: int) -> Event:
+        """Return the event with its seq and tau, and remember it."""
+        ...
+
+    def restore(self, event: Event) -> None:
+        """Take up an event from the journal."""
+        ...
+
+
+class RowStamping(Stamping, Protocol):
+    """Stamps rows of the wide lane as well."""
+
+    def stamp_rows(
+        self, identity: np.ndarray, times: np.ndarray, clock: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (seqs int64, taus int64, fresh bool) of rows; a duplicate has the seq that it was accepted with."""
+        ...
 
 
 class Stamper:

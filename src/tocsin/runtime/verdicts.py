@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin.core.events import SECOND, Event, derived_id, subject_of
-from tocsin.core.signal import Decision, Verdict
+from tocsin.core.signal import Decision, Signal, Verdict
 from tocsin.core.vocabulary import entities_of
 
 if TYPE_CHECKING:
-    from tocsin.flow.fold import Row
+    from tocsin.flow.fold import Folded, Row
 
 VERDICT_TYPES = frozenset(
     {
@@ -107,6 +107,24 @@ def build(
         features=row.features if row is not None else {},
         amount=amount if isinstance(amount, int) and not isinstance(amount, bool) else None,
         currency=currency if isinstance(currency, str) else "",
+    )
+
+
+def signals(folded: Folded) -> list[Event]:
+    """Return the journal's events of the signals of a step."""
+    return [signal_event(signal) for signal in folded.signals]
+
+
+def signal_event(signal: Signal) -> Event:
+    """Return the journal's event of a signal."""
+    return Event(
+        id=signal.id,
+        source="tocsin",
+        type="tocsin.signal",
+        time=signal.tau,
+        subject=signal.subject,
+        shop=signal.shop,
+        data=msgspec.to_builtins(signal),
     )
 
 

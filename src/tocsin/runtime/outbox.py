@@ -1,0 +1,236 @@
+"""Outbox: what is on its way to the journal. One thread writes and syncs while the fold goes on.
+
+Everything that waits goes into one commit. What has been folded is never given up: where the disk refuses, those who
+wait are told so at once, and the records are written first when the disk takes them again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from tocsin.errors import Retryable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from tocsin.core.ports import Journal
+    from tocsin.telemetry import Plane
+
+RETRY_S = 0.2
+MOST_UNWRITTEN = 256_000_000
+"""Bytes of blocks that may wait for the disk before the fold waits for it, too."""
+MOST_BYTES = 32_000_000
+"""Of blocks in one commit: a larger one would keep those who wait longer than it saves."""
+
+
+class Parcel:
+    """Records that belong together.
+
+    ``told(error)`` is called once: when they are durable (None), or when the disk has refused them. ``published()`` is
+    called once, when they are durable at last.
+    """
+
+    __slots__ = ("published", "records", "rows", "size", "told")
+
+    def __init__(
+        self,
+        records: Sequence[Any],
+        told: Callable[[Retryable | None], None] | None = None,
+        published: Callable[[], None] | None = None,
+        *,
+        size: int = 0,
+        rows: int = 0,
+    ) -> None:
+        self.records = records
+        self.told = told
+        self.published = published
+        self.size = size
+        self.rows = rows
+
+    @property
+    def events(self) -> int:
+        """How many single events it holds."""
+        return 0 if self.size else self.rows
+
+
+class Outbox:
+    """The writer of one journal. ``put`` comes from the host's thread, in the order of seq.
+
+    Parameters
+    ----------
+    flush_keys
+        Makes new keys durable; called before every commit: a sealed value is never on disk without its key.
+    refused
+        Called in the writer's thread when the disk begins to refuse.
+    most_events
+        Single events that may wait for the disk before the fold waits for it, too.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        flush_keys: Callable[[], None],
+        plane: Plane,
+        refused: Callable[[str], None],
+        most_events: int,
+    ) -> None:
+        self.refusing = ""
+        """Why the disk takes nothing just now; empty when it does."""
+        self.journal = journal
+        self._flush_keys = flush_keys
+        self._plane = plane
+        self._refused = refused
+        self._waiting: deque[Parcel] = deque()
+        self._bytes = self._events = 0
+        self._most_events = most_events
+        self._ready = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of blocks that have not been written yet."""
+        return self._bytes
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the writer ended by a fault."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def put(self, parcel: Parcel) -> None:
+        """Queue a parcel; returns at once."""
+        with self._ready:
+            self._waiting.append(parcel)
+            self._bytes += parcel.size
+            self._events += parcel.events
+            self._ready.notify()
+
+    def room(self, timeout_s: float) -> bool:
+        """Wait until there is room for more; False where that takes longer than ``timeout_s``.
+
+        A disk that refuses is no reason to wait: the host must say so.
+        """
+
+        def there_is() -> bool:
+            full = self._bytes >= MOST_UNWRITTEN or self._events >= self._most_events
+            return not full or bool(self.refusing) or self.stopped
+
+        with self._ready:
+            return self._ready.wait_for(there_is, timeout_s)
+
+    def stop(self) -> None:
+        """Write what waits, then end; what the disk still refuses stays unwritten."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        batch: list[Parcel] = []
+        try:
+            self._work(batch)
+        finally:
+            # By order nothing waits any more. By a fault everyone who waits must hear of it: nobody hangs.
+            self.refusing = self.refusing or "the journal's writer has stopped"
+            for parcel in [*batch, *self._waiting]:
+                _tell(parcel, Retryable(self.refusing, after_s=30.0))
+
+    def _work(self, batch: list[Parcel]) -> None:
+        while True:
+            if not batch:
+                batch.extend(self._take())
+                if not batch:
+                    return
+            error = self._commit(batch)
+            if error is None:
+                self._finish(batch)
+                batch.clear()
+                continue
+            for parcel in batch:
+                _tell(parcel, error)
+            if self._closing:
+                return
+            # A full disk is not asked a thousand times a second; parcels that come meanwhile wait behind.
+            time.sleep(RETRY_S)
+            batch.extend(self._take_more())
+
+    def _take(self) -> list[Parcel]:
+        """Return what goes into the next commit; empty at the end."""
+        with self._ready:
+            while not self._waiting and not self._closing:
+                self._ready.wait()
+            return self._taken()
+
+    def _take_more(self) -> list[Parcel]:
+        with self._ready:
+            return self._taken()
+
+    def _taken(self) -> list[Parcel]:
+        batch: list[Parcel] = []
+        size = 0
+        while self._waiting and (not batch or size + self._waiting[0].size <= MOST_BYTES):
+            batch.append(self._waiting.popleft())
+            size += batch[-1].size
+        return batch
+
+    def _commit(self, batch: Sequence[Parcel]) -> Retryable | None:
+        """Make a batch durable; return why not."""
+        try:
+            if self.refusing:
+                self.journal.recover()
+            self._flush_keys()
+            began = time.perf_counter()
+            for parcel in batch:
+                for record in parcel.records:
+                    _append(self.journal, record)
+            written = time.perf_counter()
+            self.journal.commit()
+            ended = time.perf_counter()
+        except Retryable as error:
+            first = not self.refusing
+            self.refusing = error.reason
+            if first:
+                self._refused(error.reason)
+            return error
+        rows = sum(parcel.rows for parcel in batch)
+        self._plane["write"].add(written - began, rows)
+        self._plane["sync"].add(ended - written, rows)
+        self.refusing = ""
+        return None
+
+    def _finish(self, batch: Sequence[Parcel]) -> None:
+        for parcel in batch:
+            _tell(parcel, None)
+        began = time.perf_counter()
+        for parcel in batch:
+            if parcel.published is not None:
+                parcel.published()
+        self._plane["publish"].add(time.perf_counter() - began, sum(parcel.rows for parcel in batch))
+        with self._ready:
+            self._bytes -= sum(parcel.size for parcel in batch)
+            self._events -= sum(parcel.events for parcel in batch)
+            self._ready.notify_all()
+
+
+def _tell(parcel: Parcel, error: Retryable | None) -> None:
+    told, parcel.told = parcel.told, None
+    if told is not None:
+        told(error)
+
+
+def _append(journal: Journal, record: Any) -> None:
+    """Append one record of a parcel: a list of events, or a block or columns of the wide lane."""
+    if isinstance(record, list):
+        journal.append(record)
+    else:
+        journal.append_record(record)
