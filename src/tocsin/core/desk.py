@@ -106,6 +106,7 @@ class Measure(StrEnum):
     RATIO = "ratio"
     """Share of the events that also pass ``hit``."""
     QUANTILE = "quantile"
+    """The value of rank ceil(quantile * n): exact up to 64 values in a bucket, beyond within 1 %."""
     DISTINCT = "distinct"
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from tocsin.flow.quantiles import Quantiles
 
 FIRST_ROOM = 64
 
@@ -15,7 +20,7 @@ class Tally:
     def __init__(self) -> None:
         self.n = 0
         self.total = 0
-        self.values: list[int] | set[int] | None = None
+        self.values: Quantiles | set[int] | None = None
 
 
 class Line:

@@ -19,6 +19,7 @@ from tocsin.flow.fields import field_of, fixed_point, scale_of
 from tocsin.flow.filters import filter_of, passes
 from tocsin.flow.hashing import Hasher
 from tocsin.flow.lines import Line, Tally
+from tocsin.flow.quantiles import Quantiles
 from tocsin.flow.view import HOUR_S, MICROS
 
 if TYPE_CHECKING:
@@ -30,6 +31,21 @@ if TYPE_CHECKING:
 
 Scope = tuple[str, str, str]
 """Shop, currency (money only) and key of a line."""
+
+
+def distinct_value(marks: set[int], bucket_s: int) -> float:
+    """Return how many values a bucket holds: exact up to 1 h or 256 values, else the estimate of the 256 smallest."""
+    if bucket_s <= HOUR_S or len(marks) <= BOTTOM:
+        return float(len(marks))
+    return (BOTTOM - 1) * HASH_SPAN / sorted(marks)[BOTTOM - 1]
+
+
+def kept_of(values: Quantiles | set[int] | None, bucket_s: int) -> list[Any]:
+    """Return what of a bucket's values can still matter, in one form."""
+    if isinstance(values, Quantiles):
+        return list(values.canonical())
+    marks = sorted(values or ())
+    return marks if bucket_s <= HOUR_S else marks[: BOTTOM + 1]
 
 
 class Track:
@@ -127,16 +143,15 @@ class Track:
                 marks = set(sorted(marks)[: BOTTOM + 1])
             tally.values = marks
         elif self.series.measure is Measure.QUANTILE:
-            if isinstance(tally.values, list):
-                tally.values.append(amount)
-            else:
-                tally.values = [amount]
+            if not isinstance(tally.values, Quantiles):
+                tally.values = Quantiles()
+            tally.values.add(amount)
         else:
             tally.total += amount
 
     def _value(self, tally: Tally) -> float:
         """Return the measure of a bucket, NaN where it has none."""
-        measure, n = self.series.measure, tally.n
+        series, measure, n = self.series, self.series.measure, tally.n
         if measure is Measure.COUNT:
             return float(n)
         if measure is Measure.SUM:
@@ -149,14 +164,12 @@ class Track:
             return tally.total / n
         if measure is Measure.MEAN:
             return tally.total / n / self.unit
-        ranked = sorted(tally.values or ())
-        return ranked[max(0, math.ceil(self.series.quantile * n) - 1)] / self.unit
+        found = tally.values if isinstance(tally.values, Quantiles) else Quantiles()
+        return found.quantile(series.quantile) / self.unit
 
     def _distinct(self, tally: Tally) -> float:
-        count = len(tally.values or ())
-        if self.series.bucket_s <= HOUR_S or count <= BOTTOM:
-            return float(count)
-        return (BOTTOM - 1) * HASH_SPAN / sorted(tally.values or ())[BOTTOM - 1]
+        marks = tally.values if isinstance(tally.values, set) else set()
+        return distinct_value(marks, self.series.bucket_s)
 
     def close(self, planned: Callable[[str, int], tuple[float, Campaign | None]]) -> list[Bucket]:
         """Close the next bucket of every line, in the order of shop, currency and key."""
@@ -208,7 +221,7 @@ class Track:
             line = self.lines[scope]
             values, n = line.history()
             open_ = [
-                (bucket, tally.n, tally.total, sorted(tally.values or ()))
+                (bucket, tally.n, tally.total, kept_of(tally.values, self.series.bucket_s))
                 for bucket, tally in sorted(line.tallies.items())
             ]
             found.append((scope, line.first, line.silent, values.tobytes(), n.tobytes(), open_))
