@@ -20,7 +20,7 @@ from rich.table import Table
 import benchmarks
 from benchmarks.report import NoData, Options, Report
 
-APART = {"__main__", "flow_rivals", "page", "plane", "report", "rule_book", "stamping", "stream", "texts"}
+APART = {"__main__", "page", "plane", "report", "rule_book", "stamping", "stream", "texts"}
 
 
 def names() -> list[str]:
