@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from tocsin.flow import cel_rows, cel_scalar
-from tocsin.flow.cel_columns import CODE
+from tocsin.flow.cel_columns import CODE, Causes, causes_of
 from tocsin.flow.cel_scalar import Env
 from tocsin.flow.cel_syntax import CelError, parse
 from tocsin.flow.cel_types import FILTER, INCIDENT, RULE, Checker, Scope
@@ -98,19 +98,19 @@ class Program:
                 codes[row] = CODE[fault.cause]
         return values, codes
 
-    def hits(self, view: View) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return (places in the view that fire, ascending; cause codes int8 [n], or None where no row failed)."""
+    def hits(self, view: View) -> tuple[np.ndarray, Causes | None]:
+        """Return (places in the view that fire, ascending; the causes, or None where no row failed)."""
         if self.step is not None:
             values, causes = self.step(view)
             if values is False:
-                return NO_ROWS, None if causes is None else causes.codes
+                return NO_ROWS, causes
             values = cel_rows.spread(values, view.n, "bool")
             if causes is None:
                 return (np.flatnonzero(values) if np.count_nonzero(values) else NO_ROWS), None
-            return np.flatnonzero(values & ~causes.failed), causes.codes
+            return np.flatnonzero(values & ~causes.failed), causes
         batch, features, scores = view.plain()
         fires, codes = self._fires(*self._by_row(batch, features, scores, view.lists))
-        return np.flatnonzero(fires), codes if np.count_nonzero(codes) else None
+        return np.flatnonzero(fires), causes_of(codes)
 
     def rows(
         self,

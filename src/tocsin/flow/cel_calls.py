@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tocsin.flow.cel_columns import CODE, Causes, Part, as_double, causes_where, first
-from tocsin.flow.cel_texts import Remembered, Text, boxed, merged
+from tocsin.flow.cel_columns import CODE, Causes, Part, as_double, causes_of, causes_where, first
+from tocsin.flow.cel_texts import BLANK, DTYPES, Remembered, Text, boxed
 from tocsin.flow.cel_values import CALLS, CelFault, in_cidr, in_list
-from tocsin.flow.cel_views import BLANK, DTYPES
 from tocsin.flow.lists import Lists, address_of
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def call_step(node: Node, parts: list[Step]) -> Step:
     if given == "string" and not literal[0] and all(literal[1:]):
         words = [arg.value for arg in node.args[1:]]
         call = CALLS[name]
-        return _remembered(Remembered(lambda text: call(text, *words)), parts[0], node.type)
+        return _remembered(Remembered(lambda text: call(text, *words), node.type), parts[0], node.type)
     return _row_by_row(CALLS[name], parts, node.type)
 
 
@@ -56,58 +55,52 @@ def _truncated(n: int, part: Part) -> Part:
     return whole, first(part[1], causes_where(~inside, CODE["overflow"]))
 
 
-def _rows(view: View, causes: Causes | None) -> np.ndarray:
-    return view.places() if causes is None else np.flatnonzero(~causes.failed)
-
-
 def _text(value: Any, n: int) -> Text:
     return value if isinstance(value, Text) else Text(None, None, None, boxed([value] * n))
-
-
-def _column(n: int, rows: np.ndarray, found: list[Any], type_: str) -> Any:
-    """Return the values of these rows as a column; None is a failed one."""
-    blank = BLANK[type_]
-    filled = [blank if value is None else value for value in found] if None in found else found
-    if type_ != "string" and len(rows) == n:
-        return np.array(filled, DTYPES[type_])
-    values = np.full(n, blank, DTYPES[type_])
-    values[rows] = filled
-    return Text(None, None, None, values) if type_ == "string" else values
 
 
 def _remembered(answers: Remembered, part: Step, type_: str) -> Step:
     def step(view: View) -> Part:
         text, causes = part(view)
-        rows = _rows(view, causes)
-        found, codes = answers.answers(_text(text, view.n), rows)
-        return _column(view.n, rows, found, type_), merged(view.n, rows, codes, causes)
+        values, codes = answers.answers(_text(text, view.n), causes)
+        return Text(None, None, None, values) if type_ == "string" else values, first(causes, causes_of(codes))
 
     return step
+
+
+class _Rows:
+    """The rows that have not failed, computed one by one."""
+
+    def __init__(self, view: View, causes: Causes | None, type_: str) -> None:
+        n = view.n
+        self.rows = np.arange(n) if causes is None else np.flatnonzero(~causes.failed)
+        self._causes, self._type = causes, type_
+        self._values, self._codes = np.full(n, BLANK[type_], DTYPES[type_]), np.zeros(n, np.int8)
+
+    def column(self, values: Any) -> Any:
+        """Return a part's values of these rows."""
+        if isinstance(values, Text):
+            return values.at(self.rows)
+        return values[self.rows].tolist() if isinstance(values, np.ndarray) else [values] * len(self.rows)
+
+    def part(self, call: Callable[..., Any], *columns: Any) -> Part:
+        """Return what the function makes of the columns."""
+        for row, arguments in zip(self.rows.tolist(), zip(*columns, strict=True), strict=True):
+            try:
+                self._values[row] = call(*arguments)
+            except CelFault as fault:
+                self._codes[row] = CODE[fault.cause]
+        values = Text(None, None, None, self._values) if self._type == "string" else self._values
+        return values, first(self._causes, causes_of(self._codes))
 
 
 def _row_by_row(call: Callable[..., Any], parts: list[Step], type_: str) -> Step:
     def step(view: View) -> Part:
         columns = [part(view) for part in parts]
-        causes = first(*(column[1] for column in columns))
-        rows = _rows(view, causes)
-        found: list[Any] = []
-        codes = []
-        for values in zip(*(_listing(column[0], rows) for column in columns), strict=True):
-            try:
-                found.append(call(*values))
-                codes.append(0)
-            except CelFault as fault:
-                found.append(None)
-                codes.append(CODE[fault.cause])
-        return _column(view.n, rows, found, type_), merged(view.n, rows, codes, causes)
+        rows = _Rows(view, first(*(causes for _, causes in columns)), type_)
+        return rows.part(call, *(rows.column(values) for values, _ in columns))
 
     return step
-
-
-def _listing(values: Any, rows: np.ndarray) -> Any:
-    if isinstance(values, Text):
-        return values.at(rows)
-    return values[rows].tolist() if isinstance(values, np.ndarray) else [values] * len(rows)
 
 
 class _Until:
@@ -119,13 +112,13 @@ class _Until:
         self._name = name
         self._lists: Lists | None = None
         self._version = -1
-        self._answers = Remembered(self._value if kind == "in_list" else self._network)
+        self._answers = Remembered(self._value if kind == "in_list" else self._network, "int")
 
-    def answers(self, lists: Lists, text: Text, rows: np.ndarray) -> tuple[list[Any], list[int]]:
+    def answers(self, lists: Lists, text: Text, causes: Causes | None) -> tuple[np.ndarray, np.ndarray | None]:
         if lists is not self._lists or lists.version(self._name) != self._version:
             self._answers.forget()
             self._lists, self._version = lists, lists.version(self._name)
-        return self._answers.answers(text, rows)
+        return self._answers.answers(text, causes)
 
     def _value(self, text: str) -> int:
         return 0 if self._lists is None else self._lists.until(self._name, text)
@@ -147,10 +140,8 @@ def _on_list(kind: str, name: str, part: Step) -> Step:
             if kind == "in_list":
                 return False, causes
             lists = NO_LISTS
-        rows = _rows(view, causes)
-        found, codes = until.answers(lists, _text(text, view.n), rows)
-        limits = _column(view.n, rows, found, "int")
-        return limits > view.taus(), merged(view.n, rows, codes, causes)
+        limits, codes = until.answers(lists, _text(text, view.n), causes)
+        return limits > view.taus(), first(causes, causes_of(codes))
 
     return step
 
@@ -160,18 +151,13 @@ def _listed(name: str, parts: list[Step]) -> Step:
 
     def step(view: View) -> Part:
         (names, name_causes), (keys, key_causes) = (part(view) for part in parts)
-        causes = first(name_causes, key_causes)
-        rows = _rows(view, causes)
-        found: list[Any] = []
-        codes = []
-        taus = view.taus()[rows].tolist()
-        for tau, one, key in zip(taus, _listing(names, rows), _listing(keys, rows), strict=True):
-            try:
-                found.append(look(view.lists, tau, one, key))
-                codes.append(0)
-            except CelFault as fault:
-                found.append(None)
-                codes.append(CODE[fault.cause])
-        return _column(view.n, rows, found, "bool"), merged(view.n, rows, codes, causes)
+        rows = _Rows(view, first(name_causes, key_causes), "bool")
+        lists = view.lists
+        return rows.part(
+            lambda tau, one, key: look(lists, tau, one, key),
+            rows.column(view.taus()),
+            rows.column(names),
+            rows.column(keys),
+        )
 
     return step

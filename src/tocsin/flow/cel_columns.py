@@ -21,28 +21,63 @@ MISSING = CODE["missing"]
 
 
 class Causes:
-    """Why rows have no value: ``codes`` int8 [n], places in ``CAUSES``, 0 where a row has one."""
+    """Why rows have no value: ``failed`` bool [n], and the one ``cause`` of all of them, or 0 and each row's code."""
 
-    __slots__ = ("_failed", "codes")
+    __slots__ = ("_codes", "cause", "failed")
 
-    def __init__(self, codes: np.ndarray) -> None:
-        self.codes = codes
-        self._failed: np.ndarray | None = None
+    def __init__(self, failed: np.ndarray, cause: int, codes: np.ndarray | None = None) -> None:
+        self.failed, self.cause, self._codes = failed, cause, codes
 
     @property
-    def failed(self) -> np.ndarray:
-        """Bool [n]: which rows failed."""
-        if self._failed is None:
-            self._failed = self.codes != 0
-        return self._failed
+    def codes(self) -> np.ndarray:
+        """Int8 [n]: the place of each row's cause in ``CAUSES``, 0 where it has a value."""
+        if self._codes is None:
+            self._codes = self.failed.view(np.int8) * np.int8(self.cause)
+        return self._codes
+
+    def only(self, rows: np.ndarray) -> Causes | None:
+        """Return the causes of the rows of a mask, None where none of these failed."""
+        failed = self.failed & rows
+        if not np.count_nonzero(failed):
+            return None
+        return Causes(failed, self.cause, None if self.cause else self.codes * rows)
+
+    def take(self, rows: np.ndarray) -> Causes | None:
+        """Return the causes of the rows at these places, None where none of these failed."""
+        failed = self.failed.take(rows)
+        if not np.count_nonzero(failed):
+            return None
+        return Causes(failed, self.cause, None if self.cause else self.codes.take(rows))
+
+    def scattered(self, rows: np.ndarray, n: int) -> Causes:
+        """Return the causes with row i at place ``rows[i]`` of ``n``."""
+        codes = np.zeros(n, np.int8)
+        codes[rows] = self.codes
+        return Causes(codes != 0, self.cause, codes)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows failed by cause."""
+        if self.cause:
+            return {CAUSES[self.cause]: int(np.count_nonzero(self.failed))}
+        times = np.bincount(self.codes, minlength=len(CAUSES)).tolist()
+        return {cause: count for cause, count in zip(CAUSES[1:], times[1:], strict=True) if count}
 
 
 Part = tuple[Any, "Causes | None"]
 
 
-def causes_where(failed: np.ndarray, cause: int) -> Causes | None:
+def causes_where(failed: Any, cause: int) -> Causes | None:
     """Return one cause for the rows that failed, None where none did."""
-    return Causes(failed.astype(np.int8) * np.int8(cause)) if np.count_nonzero(failed) else None
+    return Causes(failed, cause) if np.count_nonzero(failed) else None
+
+
+def causes_of(codes: np.ndarray | None) -> Causes | None:
+    """Return the causes that codes int8 [n] name, None where no row failed."""
+    if codes is None or not np.count_nonzero(codes):
+        return None
+    failed = codes != 0
+    least, most = int(codes[failed].min()), int(codes.max())
+    return Causes(failed, most if least == most else 0, codes)
 
 
 def first(*parts: Causes | None) -> Causes | None:
@@ -51,7 +86,12 @@ def first(*parts: Causes | None) -> Causes | None:
     for part in parts:
         if part is None or part is found:
             continue
-        found = part if found is None else Causes(np.where(found.failed, found.codes, part.codes))
+        if found is None:
+            found = part
+        elif found.cause and found.cause == part.cause:
+            found = Causes(found.failed | part.failed, found.cause)
+        else:
+            found = Causes(found.failed | part.failed, 0, np.where(found.failed, found.codes, part.codes))
     return found
 
 
@@ -113,7 +153,7 @@ def _divided(op: str, left: Any, right: Any) -> Part:
     divisor = np.where(zero | edge, 1, right)
     rest = np.fmod(left, divisor)
     values = rest if op == "%" else (left - rest) // divisor
-    codes = np.where(zero, CODE["division"], np.where(edge, CODE["overflow"], 0)).astype(np.int8)
-    if not np.count_nonzero(codes):
+    if not np.count_nonzero(zero | edge):
         return values, None
-    return values, Causes(np.broadcast_to(codes, values.shape))
+    codes = np.where(zero, CODE["division"], np.where(edge, CODE["overflow"], 0)).astype(np.int8)
+    return values, causes_of(np.broadcast_to(codes, values.shape))

@@ -14,10 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tocsin.flow.cel_calls import call_step
-from tocsin.flow.cel_columns import CODE, COMPARE, Causes, Part, causes_where, compared, doubles, first, integers
+from tocsin.flow.cel_columns import (
+    CODE,
+    COMPARE,
+    Causes,
+    Part,
+    causes_of,
+    causes_where,
+    compared,
+    doubles,
+    first,
+    integers,
+)
 from tocsin.flow.cel_syntax import INT_MIN, Node
-from tocsin.flow.cel_texts import Text, boxed, texts_among, texts_compared
-from tocsin.flow.cel_views import DTYPES, View
+from tocsin.flow.cel_texts import BLANK, DTYPES, Text, boxed, objects, texts_among, texts_compared
+from tocsin.flow.cel_views import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +118,7 @@ def _has(node: Node) -> Step:
 
     def step(view: View) -> Part:
         causes = inner(view)[1]
-        return True if causes is None else ~causes.failed, None
+        return (True if causes is None else ~causes.failed), None
 
     return step
 
@@ -158,7 +169,7 @@ def _logic(node: Node) -> Step:
                 values, causes = part(view.narrow(rows))
                 held = held.copy()
                 held[rows] = _open(values, causes, decides)
-                causes = _scattered(causes, rows, n)
+                causes = None if causes is None else causes.scattered(rows, n)
             else:
                 values, causes = part(view)
                 stay = _open(values, causes, decides)
@@ -180,18 +191,7 @@ def _undecided(held: np.ndarray | None, found: list[Causes | None], decides: boo
     causes = first(*found)
     if held is None:
         return not decides, causes
-    if causes is not None:
-        codes = causes.codes * held
-        causes = Causes(codes) if np.count_nonzero(codes) else None
-    return ~held if decides else held, causes
-
-
-def _scattered(causes: Causes | None, rows: np.ndarray, n: int) -> Causes | None:
-    if causes is None:
-        return None
-    codes = np.zeros(n, np.int8)
-    codes[rows] = causes.codes
-    return Causes(codes)
+    return ~held if decides else held, None if causes is None else causes.only(held)
 
 
 def _choose(node: Node) -> Step:
@@ -203,9 +203,9 @@ def _choose(node: Node) -> Step:
             return step(view)
         rows = np.flatnonzero(choice)
         values, causes = step(view.narrow(rows))
-        whole = spread(BLANKS[type_], view.n, type_).copy()
+        whole = spread(BLANK[type_], view.n, type_).copy()
         whole[rows] = spread(values, len(rows), type_)
-        return whole, _scattered(causes, rows, view.n)
+        return whole, None if causes is None else causes.scattered(rows, view.n)
 
     def step(view: View) -> Part:
         choice, causes = condition(view)
@@ -221,14 +221,11 @@ def _choose(node: Node) -> Step:
     return step
 
 
-BLANKS: dict[str, Any] = {"int": 0, "double": 0.0, "bool": False, "string": ""}
-
-
 def _chosen(choice: np.ndarray, left: Causes | None, right: Causes | None) -> Causes | None:
     if left is None and right is None:
         return None
     codes = np.where(choice, 0 if left is None else left.codes, 0 if right is None else right.codes)
-    return Causes(codes.astype(np.int8))
+    return causes_of(codes.astype(np.int8))
 
 
 def _nan(node: Node) -> bool:
@@ -267,8 +264,7 @@ def _texts(op: str) -> Callable[[Any, Any], Part]:
         return lambda a, b: (texts_compared(op, a, b), None)
 
     def joined(a: Any, b: Any) -> Part:
-        parts = [value.strings() if isinstance(value, Text) else value for value in (a, b)]
-        return Text(None, None, None, parts[0] + parts[1]), None
+        return Text(None, None, None, objects(a) + objects(b)), None
 
     return joined
 

@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tocsin.flow.cel_columns import CODE, COMPARE, Causes
+from tocsin.flow.cel_columns import CODE, COMPARE
 from tocsin.flow.cel_values import CelFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tocsin.flow.cel_columns import Causes
     from tocsin.flow.hashing import Hasher
 
-MEMORY = 1 << 16
+SLOTS = 1 << 15
 """How many texts a function remembers its answer of."""
+_MASK, _SECOND = np.uint64(SLOTS - 1), np.uint64(20)
+DTYPES: dict[str, Any] = {"int": np.int64, "double": np.float64, "bool": np.bool_, "string": object}
+BLANK: dict[str, Any] = {"int": 0, "double": 0.0, "bool": False, "string": ""}
 FEW_WORDS = 12
 """From so many words on, a list of them is searched instead of compared one by one."""
 
@@ -23,7 +27,7 @@ FEW_WORDS = 12
 class Text:
     """A column of texts: their hashes where the batch has them, and their strings at first use."""
 
-    __slots__ = ("_fetch", "_keys", "_strings", "hasher", "hashes")
+    __slots__ = ("_fetch", "_strings", "hasher", "hashes")
 
     def __init__(
         self,
@@ -34,7 +38,6 @@ class Text:
     ) -> None:
         self.hashes, self.hasher = hashes, hasher
         self._fetch, self._strings = fetch, strings
-        self._keys: list[int] | None = None
 
     def strings(self) -> np.ndarray:
         """Return all texts, object [n]; "" where one is missing."""
@@ -60,12 +63,6 @@ class Text:
             lambda some: fetch(rows if some is None else rows[some]),
         )
 
-    def keys(self) -> list[int]:
-        """Return the hashes as integers."""
-        if self._keys is None:
-            self._keys = [] if self.hashes is None else self.hashes.tolist()
-        return self._keys
-
 
 def boxed(texts: Sequence[str]) -> np.ndarray:
     """Return texts as an object array [n]."""
@@ -74,7 +71,8 @@ def boxed(texts: Sequence[str]) -> np.ndarray:
     return column
 
 
-def _plain(value: Text | str) -> np.ndarray:
+def objects(value: Text | str) -> np.ndarray:
+    """Return texts as an object array; NumPy's own texts would lose a NUL at the end."""
     if isinstance(value, Text):
         return value.strings()
     one = np.empty((), object)
@@ -91,7 +89,7 @@ def texts_compared(op: str, left: Text | str, right: Text | str) -> np.ndarray:
                 return np.asarray(COMPARE[op](one.hashes, np.uint64(one.hasher.text(other))))
             if other.hashes is not None:
                 return np.asarray(COMPARE[op](one.hashes, other.hashes))
-    return np.asarray(COMPARE[op](_plain(left), _plain(right))).astype(bool)
+    return np.asarray(COMPARE[op](objects(left), objects(right))).astype(bool)
 
 
 def texts_among(value: Text, words: Sequence[str]) -> np.ndarray:
@@ -107,52 +105,79 @@ def texts_among(value: Text, words: Sequence[str]) -> np.ndarray:
 
 
 class Remembered:
-    """A function of one text, whose answers are remembered by hash: texts come again and again."""
+    """A function of one text, whose answers are remembered by hash: texts come again and again.
 
-    __slots__ = ("_call", "_kept", "_seed")
+    A table of ``SLOTS`` places with two places a text: found by two gathers, filled row by row; a text that finds both
+    taken takes the second.
+    """
 
-    def __init__(self, call: Callable[[str], Any]) -> None:
-        self._call = call
-        self._kept: dict[int, tuple[Any, int]] = {}
+    __slots__ = ("_call", "_codes", "_faults", "_keys", "_seed", "_values", "blank")
+
+    def __init__(self, call: Callable[[str], Any], type_: str) -> None:
+        self._call, self.blank = call, BLANK[type_]
+        self._keys = np.empty(0, np.uint64)
+        self._values = np.empty(0, DTYPES[type_])
+        self._codes = np.empty(0, np.int8)
+        self._faults = False
         self._seed = b""
 
     def forget(self) -> None:
         """Drop all answers."""
-        self._kept = {}
+        self._seed = b""
 
-    def answers(self, text: Text, rows: np.ndarray) -> tuple[list[Any], list[int]]:
-        """Return the values (None where it failed) and codes of these rows."""
-        if text.hashes is None or text.hasher is None:
-            pairs: list[Any] = [self._answer(one) for one in text.at(rows)]
-        else:
-            if text.hasher.seed != self._seed or len(self._kept) >= MEMORY:
-                self._kept, self._seed = {}, text.hasher.seed
-            keys = text.keys() if len(rows) == len(text.hashes) else text.hashes[rows].tolist()
-            pairs = list(map(self._kept.get, keys))
-            if None in pairs:
-                self._learn(text, rows, keys, pairs)
-        return [value for value, _ in pairs], [code for _, code in pairs]
+    def answers(self, text: Text, causes: Causes | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return (values [n], codes int8 [n], None where no answer failed); what failed before is not asked."""
+        hashes = text.hashes
+        if hashes is None or text.hasher is None:
+            return self._one_by_one(text, causes)
+        if text.hasher.seed != self._seed:
+            self._empty(text.hasher.seed)
+        places = hashes & _MASK
+        missed = self._keys[places] != hashes
+        if causes is not None:
+            missed &= ~causes.failed
+        open_ = np.flatnonzero(missed)
+        if not len(open_):
+            return self._values[places], self._codes[places] if self._faults else None
+        wanted = hashes[open_]
+        second = wanted >> _SECOND & _MASK
+        places[open_] = second
+        values, codes = self._values[places], self._codes[places]
+        unknown = self._keys[second] != wanted
+        if np.count_nonzero(unknown):
+            rows = open_[unknown]
+            values[rows], codes[rows] = self._learned(text, rows, hashes[rows].tolist())
+        return values, codes if self._faults else None
 
-    def _learn(self, text: Text, rows: np.ndarray, keys: list[int], pairs: list[Any]) -> None:
-        unknown = {key: place for place, (key, pair) in enumerate(zip(keys, pairs, strict=True)) if pair is None}
-        places = np.fromiter(unknown.values(), np.int64, len(unknown))
-        for key, one in zip(unknown, text.at(rows[places]), strict=True):
-            self._kept[key] = self._answer(one)
-        for place, pair in enumerate(pairs):
-            if pair is None:
-                pairs[place] = self._kept[keys[place]]
+    def _learned(self, text: Text, rows: np.ndarray, keys: list[int]) -> tuple[list[Any], list[int]]:
+        """Return the answers of rows whose texts are not known, and remember them."""
+        unknown = {key: place for place, key in enumerate(keys)}
+        texts = text.at(rows[np.fromiter(unknown.values(), np.int64, len(unknown))])
+        answers = {key: self._answer(one) for key, one in zip(unknown, texts, strict=True)}
+        for key, (value, code) in answers.items():
+            place = key & (SLOTS - 1)
+            if self._keys[place]:
+                place = key >> 20 & (SLOTS - 1)
+            self._keys[place], self._values[place], self._codes[place] = key, value, code
+            self._faults |= code != 0
+        return [answers[key][0] for key in keys], [answers[key][1] for key in keys]
+
+    def _one_by_one(self, text: Text, causes: Causes | None) -> tuple[np.ndarray, np.ndarray | None]:
+        strings = text.strings()
+        values, codes = np.full(len(strings), self.blank, self._values.dtype), np.zeros(len(strings), np.int8)
+        rows = np.arange(len(strings)) if causes is None else np.flatnonzero(~causes.failed)
+        for row in rows.tolist():
+            values[row], codes[row] = self._answer(strings[row])
+        return values, codes if np.count_nonzero(codes) else None
+
+    def _empty(self, seed: bytes) -> None:
+        self._seed, self._faults = seed, False
+        self._keys = np.zeros(SLOTS, np.uint64)
+        self._values = np.full(SLOTS, self.blank, self._values.dtype)
+        self._codes = np.zeros(SLOTS, np.int8)
 
     def _answer(self, one: str) -> tuple[Any, int]:
         try:
             return self._call(one), 0
         except CelFault as fault:
-            return None, CODE[fault.cause]
-
-
-def merged(n: int, rows: np.ndarray, codes: Sequence[int], causes: Causes | None) -> Causes | None:
-    """Return the causes before with the codes of these rows put in."""
-    if not any(codes):
-        return causes
-    found = np.zeros(n, np.int8) if causes is None else causes.codes.copy()
-    found[rows] = codes
-    return Causes(found)
+            return self.blank, CODE[fault.cause]

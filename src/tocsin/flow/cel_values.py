@@ -210,7 +210,10 @@ def matches(value: Any, text: Any) -> bool:
         if len(_PATTERNS) >= 1024:
             _PATTERNS.clear()
         _PATTERNS[text] = compiled
-    return compiled.search(value) is not None
+    try:
+        return compiled.search(value) is not None
+    except UnicodeEncodeError as error:  # half of a surrogate pair: no pattern can say anything about it
+        raise CelFault("conversion") from error
 
 
 def member(owner: Any, name: Any) -> Any:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tocsin.flow.cel_columns import MISSING, Causes, Part
-from tocsin.flow.cel_texts import Text, boxed
+from tocsin.flow.cel_columns import MISSING, Causes, Part, causes_of, causes_where
+from tocsin.flow.cel_texts import BLANK, DTYPES, Text, boxed
 from tocsin.flow.cel_values import fit
 
 if TYPE_CHECKING:
@@ -16,18 +16,7 @@ if TYPE_CHECKING:
     from tocsin.core.desk import Batch, Features
     from tocsin.flow.lists import Lists
 
-DTYPES: dict[str, Any] = {"int": np.int64, "double": np.float64, "bool": np.bool_, "string": object}
-BLANK: dict[str, Any] = {"int": 0, "double": 0.0, "bool": False, "string": ""}
 NOTHING: frozenset[str] = frozenset()
-
-
-def missing_where(failed: np.ndarray) -> Causes | None:
-    """Return "missing" for these rows, None where there is none."""
-    if not np.count_nonzero(failed):
-        return None
-    causes = Causes(failed.view(np.int8) * np.int8(MISSING))
-    causes._failed = failed
-    return causes
 
 
 class View:
@@ -55,10 +44,13 @@ class View:
         self._base: View | None = None
         self._places: np.ndarray | None = None
 
-    def narrow(self, rows: np.ndarray) -> View:
+    def narrow(self, rows: np.ndarray, shared: frozenset[str] = NOTHING) -> View:
         """Return the view of these of the rows (places in this view, ascending)."""
         base = self._base or self
-        view = View(self.batch, self.features, self.scores, self.lists, NOTHING)
+        view = View(self.batch, self.features, self.scores, self.lists, shared)
+        if len(rows) == base.n:
+            view._fields, view.parts = base._fields, base.parts
+            return view
         view._base, view.n = base, len(rows)
         view.index = rows if self.index is None else self.index[rows]
         return view
@@ -95,11 +87,7 @@ class View:
         assert self._base is not None
         assert self.index is not None
         values, causes = self._base.field(root, name, type_)
-        values = values.take(self.index)
-        if causes is None:
-            return values, None
-        codes = causes.codes.take(self.index)
-        return values, Causes(codes) if np.count_nonzero(codes) else None
+        return values.take(self.index), None if causes is None else causes.take(self.index)
 
     def _made(self, root: str, name: str, type_: str) -> Part:
         if root == "features":
@@ -109,7 +97,7 @@ class View:
         if root == "item" and not getattr(self.batch, "of_items", False):
             return Text(None, None, None, boxed([""] * self.n)) if type_ == "string" else np.zeros(
                 self.n, DTYPES[type_]
-            ), missing_where(np.ones(self.n, bool))
+            ), Causes(np.ones(self.n, bool), MISSING)
         kept: dict[Any, Any] | None = getattr(self.batch, "kept", None)
         part: Part | None = None if kept is None else kept.get((root, name, type_))
         if part is None:
@@ -123,7 +111,7 @@ class View:
         values, codes = batch.typed(root, name, type_)
         if type_ == "string":
             values = Text(values, batch.hasher, lambda rows: batch.strings(root, name, rows))
-        return values, None if codes is None or not np.count_nonzero(codes) else Causes(codes)
+        return values, causes_of(codes)
 
     def _listed(self, root: str, name: str, type_: str) -> Part:
         events = self.batch.events
@@ -131,7 +119,7 @@ class View:
         values, codes = typed_column([fit(value, type_) for value in raw], type_)
         if type_ == "string":
             values = Text(None, None, None, values)
-        return values, None if codes is None else Causes(codes)
+        return values, causes_of(codes)
 
     def _feature(self, name: str) -> Part:
         try:
@@ -139,13 +127,13 @@ class View:
         except KeyError:
             column = None
         if column is None:
-            return np.zeros(self.n), missing_where(np.ones(self.n, bool))
-        return column.values, missing_where(~column.present | np.isnan(column.values))
+            return np.zeros(self.n), Causes(np.ones(self.n, bool), MISSING)
+        return column.values, causes_where(~column.present | np.isnan(column.values), MISSING)
 
     def _score(self) -> Part:
         if self.scores is None:
-            return np.zeros(self.n), missing_where(np.ones(self.n, bool))
-        return self.scores, missing_where(np.isnan(self.scores))
+            return np.zeros(self.n), Causes(np.ones(self.n, bool), MISSING)
+        return self.scores, causes_where(np.isnan(self.scores), MISSING)
 
 
 def typed_column(values: Sequence[Any], type_: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,10 +13,10 @@ from tocsin.core.desk import Rule
 from tocsin.core.signal import Mode, Reason
 from tocsin.errors import Misconfigured
 from tocsin.flow.cel import RULE, CelError, Program, compile_expression
+from tocsin.flow.cel_views import View
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tocsin.core.desk import Desk
     from tocsin.flow.batch import FeatureTable, PlainBatch
@@ -65,10 +67,11 @@ class RuleSet:
             raise Misconfigured(f"rule {rule.id}: {error}") from error
 
     def _order(self) -> None:
-        self.by_desk: dict[str, list[Ready]] = {}
+        found: dict[str, list[Ready]] = {}
         for ready in {**self._own, **self._stored}.values():
             if ready.rule.mode is not Mode.OFF:
-                self.by_desk.setdefault(ready.rule.desk, []).append(ready)
+                found.setdefault(ready.rule.desk, []).append(ready)
+        self.by_desk = {desk: Group(rules) for desk, rules in found.items()}
 
     def replace(self, documents: Any) -> list[str]:
         """Put other stored rules in force; return what was wrong with those that were left out."""
@@ -91,8 +94,58 @@ class RuleSet:
         return sorted(repr(ready.rule) for rules in self.by_desk.values() for ready in rules)
 
 
+class Group:
+    """Rules that run together, in their order: their columns and common parts are computed once a batch."""
+
+    def __init__(self, rules: Iterable[Ready] = ()) -> None:
+        self.rules = tuple(rules)
+        by_types: dict[tuple[str, ...], list[tuple[int, Ready]]] = {}
+        for place, ready in enumerate(self.rules):
+            by_types.setdefault(ready.types, []).append((place, ready))
+        self._plan = [(types, part, _shared(part)) for types, part in by_types.items()]
+
+    def __iter__(self) -> Iterator[Ready]:
+        return iter(self.rules)
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def run(
+        self,
+        batch: PlainBatch,
+        table: FeatureTable,
+        scores: np.ndarray,
+        lists: Lists,
+        counters: Counter[str],
+    ) -> list[tuple[Ready, list[int]]]:
+        """Return each rule that fired with the rows on which it did; hits and errors are counted."""
+        found: list[tuple[int, Ready, list[int]]] = []
+        base = View(batch, table, scores, lists)
+        for types, part, shared in self._plan:
+            looked = np.flatnonzero(batch.of_type(*types))
+            if not len(looked):
+                continue
+            view = base.narrow(looked, shared)
+            for place, ready in part:
+                rows, causes = ready.program.hits(view)
+                if causes is not None:
+                    for cause, times in causes.counts().items():
+                        counters[f"rule_error:{ready.rule.id}:{cause}"] += times
+                if len(rows):
+                    counters[f"rule:{ready.rule.id}"] += len(rows)
+                    found.append((place, ready, looked[rows].tolist()))
+        found.sort(key=itemgetter(0))
+        return [(ready, rows) for _, ready, rows in found]
+
+
+def _shared(part: list[tuple[int, Ready]]) -> frozenset[str]:
+    """Return the sub-trees that stand in these rules more than once."""
+    times = Counter(key for _, ready in part for key in ready.program.subtrees)
+    return frozenset(key for key, count in times.items() if count > 1)
+
+
 def fired(
-    rules: Sequence[Ready],
+    rules: Group | Sequence[Ready],
     batch: PlainBatch,
     table: FeatureTable,
     scores: np.ndarray,
@@ -100,17 +153,5 @@ def fired(
     counters: Counter[str],
 ) -> list[tuple[Ready, list[int]]]:
     """Return each rule that fired with the rows on which it did; hits and errors are counted."""
-    found = []
-    for ready in rules:
-        looked = batch.of_type(*ready.types)
-        if not looked.any():
-            continue
-        fires, causes = ready.program.rows(batch, table, scores, lists)
-        if causes is not None:
-            for cause in causes[looked & (causes != "")].tolist():
-                counters[f"rule_error:{ready.rule.id}:{cause}"] += 1
-        rows = np.flatnonzero(fires & looked).tolist()
-        if rows:
-            counters[f"rule:{ready.rule.id}"] += len(rows)
-            found.append((ready, rows))
-    return found
+    group = rules if isinstance(rules, Group) else Group(rules)
+    return group.run(batch, table, scores, lists, counters) if len(group) else []
