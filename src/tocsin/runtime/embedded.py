@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from tocsin.telemetry import Plane
 
 IDLE_S = 0.2
+QUICK_S = 0.005
+"""A cycle up to here may run in the door's own thread."""
+TRUSTED = 16
+"""So many quick cycles in a row earn the trust that the next is quick, too."""
 log = logging.getLogger(__name__)
 DERIVED = frozenset({"tocsin.signal", "tocsin.verdict", "tocsin.ruling", "tocsin.action", "tocsin.incident"})
 """Internal types that the fold itself or the responder made: journaled for people and learning, not folded again."""
@@ -117,6 +121,10 @@ class EmbeddedHost:
         )
         self._bulk = Bulk(self, wide_records)
         self._started = False
+        self._calm = 0
+        """Cycles with callers in a row that were quick."""
+        self._folding = threading.Lock()
+        """Held by whoever stamps and folds: the host's thread, or a door that answers a caller by itself."""
         self._thread = threading.Thread(target=self._run, name="host", daemon=True)
 
     # Doors ------------------------------------------------------------------------------------------------------
@@ -136,6 +144,27 @@ class EmbeddedHost:
         job = VerdictJob(event)
         self._lanes.ask(job)
         return job
+
+    def answer_here(self, jobs: list[VerdictJob]) -> bool:
+        """Answer callers in the calling thread where the fold is free just now; False, and nothing done, where not.
+
+        It spares them two changes of threads. Never waits; what must be on disk first is still waited for. Only while
+        answers have been quick of late: a slow desk must not hold up the door and with it everyone's deadline.
+        """
+        if self._calm < TRUSTED or not self._folding.acquire(blocking=False):
+            return False
+        try:
+            if self.refusing or self.stopped or not self._started or self._lanes.asked:
+                return False
+            self._lanes.note_caller()
+            self._cycle(jobs, [], [])
+            return True
+        finally:
+            self._folding.release()
+
+    def ask(self, job: VerdictJob) -> None:
+        """Queue a caller who waits."""
+        self._lanes.ask(job)
 
     def settle(self) -> Future[None]:
         """Return a future that is done when all that was submitted before is folded and answered by the responder."""
@@ -200,7 +229,8 @@ class EmbeddedHost:
                     # A full disk is asked again by the writer; here nothing is to be done but to say so.
                     time.sleep(IDLE_S / 4)
                 else:
-                    self._work(work.urgent, work.bulk, work.notes, lines=work.lines)
+                    with self._folding:
+                        self._work(work.urgent, work.bulk, work.notes, lines=work.lines)
                 for barrier in work.barriers:
                     self._outbox.put(Parcel((), published=partial(self._pass, barrier)))
         finally:
@@ -231,6 +261,7 @@ class EmbeddedHost:
         self.note([Event(id=str(due), source="tocsin", type="tocsin.tick", time=now)])
 
     def _cycle(self, urgent: list[VerdictJob], bulk: list[Request], notes: list[Event]) -> None:
+        began = time.perf_counter()
         before = self.stamper.seq
         clock = self._clock.now()
         fresh: list[Event] = []
@@ -258,6 +289,8 @@ class EmbeddedHost:
             _answer(told)
         for job in replayed:
             self._outbox.put(Parcel((), published=partial(self._answer_again, job)))
+        if urgent:
+            self._calm = self._calm + 1 if time.perf_counter() - began < QUICK_S else 0
         self.counters["accepted"] += external
         self.counters["duplicates"] += sum(len(request.events) for request in bulk) + len(urgent) - external
 

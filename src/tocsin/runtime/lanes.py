@@ -78,6 +78,15 @@ class Lanes:
             self._ready.notify()
 
     @property
+    def asked(self) -> bool:
+        """Whether callers wait already: nobody overtakes them."""
+        return bool(self._urgent)
+
+    def note_caller(self) -> None:
+        """Remember that somebody asked who was answered without the lanes."""
+        self._called = time.monotonic()
+
+    @property
     def callers_lately(self) -> bool:
         """Whether somebody waits for a verdict, or did within the last second."""
         return time.monotonic() - self._called < LATELY_S

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +54,10 @@ class VerdictJob:
     first holds, so the record says what the caller was told.
     """
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, deadline: float = math.inf) -> None:
         self.event = event
+        self.deadline = deadline
+        """Of ``time.perf_counter``: when the caller stops waiting."""
         self.future: Future[Verdict] = Future()
         self.late = False
         self.replayed = False
@@ -62,9 +66,9 @@ class VerdictJob:
         self._lock = threading.Lock()
 
     def claim(self) -> bool:
-        """Host: take the right to answer; False where the waiter has given up (serve nothing, record ``late``)."""
+        """Host: take the right to answer; False where the waiter has given up or is about to (record ``late``)."""
         with self._lock:
-            if not self.late:
+            if not self.late and time.perf_counter() <= self.deadline:
                 self._claimed = True
             return self._claimed
 

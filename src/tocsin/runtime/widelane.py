@@ -161,6 +161,11 @@ class WideLane:
         self.waiting = 0
         """Rows that the host has not taken yet."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody scans just now."""
+        return self._lock.locked()
+
     def submit(self, body: bytes | memoryview, shop: str) -> Future[LinesReceipt]:
         """Scan a body; the future is done when its events are on disk. Retryable at once when the lane is full."""
         ticket = Ticket()

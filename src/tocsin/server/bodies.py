@@ -7,6 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import zstandard
 
 from tocsin.errors import BadEvent
 from tocsin.server.problems import Refusal
@@ -25,6 +26,9 @@ LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/js
 JSON = "application/json"
 GZIP_WINDOW = 31  # zlib's number for "gzip header, largest window"
 CHUNK = 262_144
+ZSTD_WINDOW = 1 << 23
+"""Largest window of a zstd frame, what every level up to 19 uses: a frame may not ask for more memory than that."""
+GZIP = ("gzip", "x-gzip")
 BODY_S = 30
 """How long a body may take: a caller who sends a byte a second must not hold a connection for ever."""
 
@@ -38,8 +42,8 @@ class Gone(Exception):
 
 async def whole(receive: Receive, *, length: str, encoding: str, most: int) -> bytes:
     """Return the body, unpacked; 413 as soon as it exceeds ``most`` bytes, packed or not; 415 for other codings."""
-    if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise Refusal(415, "encoding", "content encodings are gzip and identity")
+    if encoding not in ("", "identity", "zstd", *GZIP):
+        raise Refusal(415, "encoding", "content encodings are gzip, zstd and identity")
     if length.isdigit() and int(length) > most:
         raise _too_large(most)
     try:
@@ -51,7 +55,7 @@ async def whole(receive: Receive, *, length: str, encoding: str, most: int) -> b
 
 
 async def _read(receive: Receive, encoding: str, most: int) -> bytes:
-    unpack = zlib.decompressobj(GZIP_WINDOW) if encoding in ("gzip", "x-gzip") else None
+    unpack = _Gzip() if encoding in GZIP else None
     parts: list[bytes] = []
     size = packed = 0
     while True:
@@ -62,39 +66,79 @@ async def _read(receive: Receive, encoding: str, most: int) -> bytes:
         packed += len(chunk)
         if packed > most:
             raise _too_large(most)
-        for piece in (chunk,) if unpack is None else _unpacked(unpack, chunk, most - size):
+        for piece in (chunk,) if unpack is None else unpack.pieces(chunk, most - size):
             size += len(piece)
             parts.append(piece)
         if size > most:
             raise _too_large(most)
         if not message.get("more_body", False):
             break
-    if unpack is not None and not unpack.eof:
+    if unpack is not None and not unpack.ended:
         raise Refusal(400, "malformed", "the gzip stream is cut off")
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    return _unzstd(body, most) if encoding == "zstd" else body
+
+
+class _Gzip:
+    """One gzip stream, unpacked piece by piece."""
+
+    def __init__(self) -> None:
+        self._inner: Any = zlib.decompressobj(GZIP_WINDOW)
+
+    @property
+    def ended(self) -> bool:
+        return bool(self._inner.eof)
+
+    def pieces(self, chunk: bytes, room: int) -> Iterator[bytes]:
+        """Yield what a packed chunk holds, at most one piece more than there is room for: a bomb stops here."""
+        unpack, waiting = self._inner, chunk
+        while waiting and not unpack.eof:
+            try:
+                piece = unpack.decompress(waiting, CHUNK)
+            except zlib.error as error:
+                raise Refusal(400, "malformed", "the body is not gzip") from error
+            waiting = unpack.unconsumed_tail
+            yield piece
+            room -= len(piece)
+            if room < 0:
+                return
+        if unpack.eof and (unpack.unused_data or waiting):
+            raise Refusal(400, "malformed", "something follows the gzip stream")
+
+
+def _unzstd(packed: bytes, most: int) -> bytes:
+    """Return what one zstd frame holds; 413 as soon as it is more than ``most`` bytes, 400 where it is none."""
+    reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).stream_reader(packed, read_across_frames=False)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while piece := reader.read(CHUNK):
+            size += len(piece)
+            if size > most:
+                raise _too_large(most)
+            parts.append(piece)
+        length = zstandard.frame_content_size(packed)
+    except zstandard.ZstdError as error:
+        raise Refusal(400, "malformed", "the body is not zstd, or its window is too large") from error
+    if length < 0:
+        # A frame that does not say how long it is: now that it is known to be small, look whether it ends.
+        whole = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj()
+        whole.decompress(packed)
+        length = size if whole.eof else -1
+    if length != size:
+        raise Refusal(400, "malformed", "the zstd stream is cut off")
     return b"".join(parts)
-
-
-def _unpacked(unpack: Any, chunk: bytes, room: int) -> Iterator[bytes]:
-    """Yield what a packed chunk holds, at most one piece more than there is room for: a bomb stops here."""
-    waiting = chunk
-    while waiting and not unpack.eof:
-        try:
-            piece = unpack.decompress(waiting, CHUNK)
-        except zlib.error as error:
-            raise Refusal(400, "malformed", "the body is not gzip") from error
-        waiting = unpack.unconsumed_tail
-        yield piece
-        room -= len(piece)
-        if room < 0:
-            return
-    if unpack.eof and (unpack.unused_data or waiting):
-        raise Refusal(400, "malformed", "something follows the gzip stream")
 
 
 def _too_large(most: int) -> Refusal:
     # The rest of the body must not be read and thrown away: the connection ends with the answer.
     detail = f"the request is larger than {most} bytes"
     return Refusal(413, "oversized", detail, headers={"connection": "close"})
+
+
+def of_lines(content_type: str) -> bool:
+    """Return whether a content type says that a body is NDJSON."""
+    return content_type.partition(";")[0].strip().lower() in LINES
 
 
 class Cut(msgspec.Struct, frozen=True):

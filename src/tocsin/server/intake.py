@@ -18,16 +18,19 @@ import msgspec
 from tocsin.errors import BadEvent, Retryable
 from tocsin.runtime.verdicts import VerdictJob, build
 from tocsin.server.access import bearer
-from tocsin.server.bodies import Cut, Gone, cut, parsed, whole
+from tocsin.server.bodies import Cut, Gone, cut, of_lines, parsed, whole
 from tocsin.server.box import LetterBox, Refused
 from tocsin.server.problems import Problem, Refusal, headers_of, problem, problem_of
 from tocsin.server.shapes import Accepted, RefusedEvent, VerdictAnswer
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from tocsin.app import Tocsin
     from tocsin.core.events import Event
     from tocsin.core.records import ApiKey
     from tocsin.core.signal import Verdict
+    from tocsin.runtime.widelane import WideLane
     from tocsin.server.accounts import Accounts
     from tocsin.server.bodies import Receive, Scope, Send
     from tocsin.server.metrics import Measures
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 PATHS = frozenset({"/v1/events", "/v1/verdicts"})
 INLINE = 64
 """Requests of more events are checked in a thread, so that a large one does not hold up the verdicts."""
+INLINE_BYTES = 512_000
+"""NDJSON up to this size is scanned at once: it takes a millisecond, less than a change of threads may cost."""
 MOST_BURYING = 64
 """Requests whose refused events wait for the dead-letter box."""
 MOST_WAITING = 1024
@@ -60,6 +65,7 @@ class Intake:
         self._most_bytes = settings.max_request_bytes
         self._deadline_s = settings.verdict_deadline_ms / 1000
         self._waiting = 0
+        self._asked: list[VerdictJob] = []
         self._admitting = ThreadPoolExecutor(2, thread_name_prefix="admit")
         self._burying = ThreadPoolExecutor(1, thread_name_prefix="bury")
         self._buried: set[asyncio.Future[None]] = set()
@@ -77,7 +83,9 @@ class Intake:
             status, body, headers = _problem(refusal.problem, refusal.headers)
         self._measures.requests.labels(door, str(status)).inc()
         if door == "verdicts" and status == 200:
-            self._measures.verdict_seconds.observe(time.perf_counter() - began)
+            took = time.perf_counter() - began
+            self._measures.verdict_seconds.observe(took)
+            self._tocsin.plane["verdict"].add(took)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -93,10 +101,13 @@ class Intake:
             encoding=asked.get(b"content-encoding", "").lower(),
             most=most,
         )
-        found = cut(body, asked.get(b"content-type", ""))
+        kind = asked.get(b"content-type", "")
         if door == "verdicts":
-            return await self._verdict(found, key, began)
-        answer = await self._events(found, key)
+            return await self._verdict(cut(body, kind), key, began)
+        if self._tocsin.host.wide is not None and of_lines(kind):
+            answer = await self._lines(self._tocsin.host.wide, body, key)
+        else:
+            answer = await self._events(cut(body, kind), key)
         if b"wait=settled" in scope.get("query_string", b""):
             await asyncio.wrap_future(self._tocsin.host.settle())
         return answer
@@ -136,6 +147,32 @@ class Intake:
                 return _none_taken(admitted.refused, found.single)
         refused = tuple(_refused(one) for one in admitted.refused)
         return _json(202, Accepted(accepted=accepted, duplicates=duplicates, refused=refused))
+
+    async def _lines(self, lane: WideLane, body: bytes, key: ApiKey) -> _Answer:
+        """Take NDJSON through the wide lane: scanned here where it is small, in a thread where it is large."""
+        host = self._tocsin.host
+        if host.refusing or host.stopped:
+            return _problem(problem_of(Retryable(f"nothing is accepted: {host.refusing}", after_s=5.0)))
+        try:
+            if len(body) <= INLINE_BYTES and not lane.busy:
+                future = lane.submit(body, key.shop)
+            else:
+                loop = asyncio.get_running_loop()
+                future = await loop.run_in_executor(self._admitting, lane.submit, body, key.shop)
+        except Retryable as error:
+            wait = str(max(1, round(error.after_s)))
+            raise Refusal(429, "overloaded", error.reason, headers={"retry-after": wait}) from error
+        try:
+            receipt = await asyncio.shield(asyncio.wrap_future(future))
+        except Retryable as error:
+            return _problem(problem_of(error))
+        refused = [Refused(one.index, one.document, one.error) for one in receipt.refused]
+        if refused:
+            self._bury(refused, key.shop, "events")
+            if not receipt.accepted and not receipt.duplicates:
+                return _none_taken(refused, single=False)
+        told = tuple(_refused(one) for one in refused)
+        return _json(202, Accepted(accepted=receipt.accepted, duplicates=receipt.duplicates, refused=told))
 
     def _submit(self, events: list[Event]) -> Any:
         """Hand over to the host; a full queue is 429, a stopped host 503."""
@@ -205,14 +242,48 @@ class Intake:
 
     async def _served(self, event: Event, began: float) -> tuple[Verdict, bool]:
         """Return what the host says in time, or the configured fall-back; the record says which it was."""
-        host = self._tocsin.host
-        job: VerdictJob = host.verdict(event)
-        waiting = asyncio.wrap_future(job.future)
+        loop = asyncio.get_running_loop()
+        job = VerdictJob(event, began + self._deadline_s)
+        answer: asyncio.Future[Verdict | None] = loop.create_future()
+        job.future.add_done_callback(lambda done: loop.call_soon_threadsafe(_hand_over, answer, done))
         left = self._deadline_s - (time.perf_counter() - began)
-        done, _ = await asyncio.wait({waiting}, timeout=max(0.001, left))
-        if not done and job.give_up():
+        timer = loop.call_later(max(0.001, left), _expire, answer, job)
+        if not self._asked:
+            # Whoever asks in the same turn of the loop is answered in the same cycle of the fold.
+            loop.call_soon(self._ask)
+        self._asked.append(job)
+        try:
+            verdict = await answer
+        finally:
+            timer.cancel()
+        if verdict is None:
+            host = self._tocsin.host
             return build(event, None, mode=host.verdict_mode, fallback=host.fallback, late=True), False
-        return await asyncio.shield(waiting), job.replayed
+        return verdict, job.replayed
+
+    def _ask(self) -> None:
+        """Let the fold answer all who have asked since: here where it is free, else in its own thread."""
+        jobs, self._asked = self._asked, []
+        host = self._tocsin.host
+        if not host.answer_here(jobs):
+            for job in jobs:
+                host.ask(job)
+
+
+def _hand_over(answer: asyncio.Future[Verdict | None], done: Future[Verdict]) -> None:
+    if answer.done():
+        return
+    error = done.exception()
+    if error is None:
+        answer.set_result(done.result())
+    else:
+        answer.set_exception(error)
+
+
+def _expire(answer: asyncio.Future[Verdict | None], job: VerdictJob) -> None:
+    """The deadline has passed: unless the answer is on its way, the caller gets the fall-back."""
+    if not answer.done() and job.give_up():
+        answer.set_result(None)
 
 
 _Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
