@@ -8,7 +8,7 @@ Reference: RFC 7693 (BLAKE2), sections 2.5 to 3.3; RFC 4648 section 6 (base32).
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from tocsin.flow.wide.jit import inlined, kernel
 from tocsin.flow.wide.words import load64
 
 U = np.uint64
-W: TypeAlias = np.uint64
+W: TypeAlias = Any
+"""uint64 in a kernel."""
+Whole: TypeAlias = Any
+"""int in Python, int64 in a kernel."""
 Eight: TypeAlias = tuple[W, W, W, W, W, W, W, W]
 Sixteen: TypeAlias = tuple[W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W]
 DIGEST_BYTES = 15
@@ -90,7 +93,7 @@ def _round(
 
 
 @inlined
-def _padded(data: np.ndarray, at: int, left: int) -> W:
+def _padded(data: np.ndarray, at: Whole, left: Whole) -> W:
     """Return eight bytes of a message of which ``left`` are left; zeros stand behind its end."""
     if left >= 8:
         return load64(data, at)
@@ -101,7 +104,7 @@ def _padded(data: np.ndarray, at: int, left: int) -> W:
 
 
 @inlined
-def _compressed(h: Eight, data: np.ndarray, at: int, left: int, counted: W, final: W) -> Eight:
+def _compressed(h: Eight, data: np.ndarray, at: Whole, left: Whole, counted: W, final: W) -> Eight:
     """Return the chained state after one block; ``final`` is all ones for the last block, else 0."""
     m0 = _padded(data, at, left)
     m1 = _padded(data, at + 8, left - 8)
@@ -155,7 +158,7 @@ def _compressed(h: Eight, data: np.ndarray, at: int, left: int, counted: W, fina
 
 
 @inlined
-def digest15(state: np.ndarray, data: np.ndarray, start: int, length: int) -> tuple[W, W]:
+def digest15(state: np.ndarray, data: np.ndarray, start: Whole, length: Whole) -> tuple[W, W]:
     """Return the digest of ``data[start : start + length]`` as two words, little-endian; the last byte is not part."""
     if length == 0:
         return state[8], state[9]
@@ -169,7 +172,9 @@ def digest15(state: np.ndarray, data: np.ndarray, start: int, length: int) -> tu
 
 
 @inlined
-def blake2b15_base32(state: np.ndarray, data: np.ndarray, start: int, length: int, out: np.ndarray, at: int) -> None:
+def blake2b15_base32(
+    state: np.ndarray, data: np.ndarray, start: Whole, length: Whole, out: np.ndarray, at: Whole
+) -> None:
     """Write the pseudonym of a key, 24 characters, into ``out[at : at + 24]`` (uint8).
 
     ``state`` is ``key_state`` of the scope, uint64 [10]; the key is ``data[start : start + length]``, UTF-8.

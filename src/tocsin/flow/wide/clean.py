@@ -8,10 +8,14 @@ looked at digit group by digit group. Clean is certain; not clean means "ask the
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 
 from tocsin.flow.wide.jit import inlined
 
+Whole: TypeAlias = Any
+"""int in Python, int64 in a kernel."""
 _ZERO = 48
 _OTHER, _DIGIT, _GAP, _PLUS, _PERCENT, _AT, _LEAD = 0, 1, 2, 3, 4, 5, 6
 _FEWEST = 7
@@ -41,7 +45,7 @@ _DOUBLED = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9], dtype=np.int64)
 
 
 @inlined
-def _wide_dash(data: np.ndarray, at: int, end: int) -> int:
+def _wide_dash(data: np.ndarray, at: Whole, end: Whole) -> Whole:
     """Return the bytes of the no-break space or the dash U+2010 to U+2014 that starts at ``at``; 0 for another."""
     if data[at] == 0xC2:
         return 2 if at + 1 < end and data[at + 1] == 0xA0 else 0
@@ -51,16 +55,16 @@ def _wide_dash(data: np.ndarray, at: int, end: int) -> int:
 
 
 @inlined
-def _full_width(data: np.ndarray, at: int, end: int) -> bool:
+def _full_width(data: np.ndarray, at: Whole, end: Whole) -> bool:
     """Return whether a full-width digit, ``@``, ``+`` or ``-`` starts at ``at``."""
     if data[at] != 0xEF or at + 2 >= end or data[at + 1] != 0xBC:
         return False
     last = data[at + 2]
-    return 0x90 <= last <= 0x99 or last == 0xA0 or last == 0x8B or last == 0x8D
+    return bool(0x90 <= last <= 0x99 or last in (0xA0, 0x8B, 0x8D))
 
 
 @inlined
-def _suspicious_number(data: np.ndarray, first: int, end: int) -> bool:
+def _suspicious_number(data: np.ndarray, first: Whole, end: Whole) -> bool:
     """Return whether a card, an identity number or a mobile number may start with the digit group at ``first``.
 
     Looks at the groups from there, at most 19 digits, joined by single separators.
@@ -68,14 +72,17 @@ def _suspicious_number(data: np.ndarray, first: int, end: int) -> bool:
     at = first
     total = 0
     plain_gaps = True  # only blanks and hyphens: what identity numbers and mobiles may hold
-    even, odd, weighted = 0, 0, 0  # Luhn sums with the digits at even and at odd places doubled; ISO 7064 sum
+    # Luhn sums with the digits at even and at odd places doubled; the sum of ISO 7064.
+    even: Whole = 0
+    odd: Whole = 0
+    weighted: Whole = 0
     month, day, region, year = 0, 0, 0, 0
     d0, d1, d2, d3, d4, d5 = 0, 0, 0, 0, 0, 0
     while at < end:
         while at < end and _CLASS[data[at]] == _DIGIT:
             if total == _LONGEST:
                 return False
-            digit = np.int64(data[at]) - _ZERO
+            digit: Whole = np.int64(data[at]) - _ZERO
             if total == 0:
                 d0 = digit
             elif total == 1:
@@ -122,7 +129,7 @@ def _suspicious_number(data: np.ndarray, first: int, end: int) -> bool:
                 return True
         if 13 <= total <= _LONGEST:
             second = 10 * d0 + d1
-            network = 3 <= d0 <= 6 or 22 <= second <= 27 or second == 81 or second == 82
+            network = 3 <= d0 <= 6 or 22 <= second <= 27 or second in (81, 82)
             if network and (even if total % 2 == 0 else odd) % 10 == 0:
                 return True
         # One separator, then digits: the number may go on.
@@ -135,7 +142,7 @@ def _suspicious_number(data: np.ndarray, first: int, end: int) -> bool:
             plain_gaps = False
             if width == 0:
                 return False
-        elif kind != _GAP and kind != _PLUS:
+        elif kind not in (_GAP, _PLUS):
             return False
         elif data[at] != 32 and data[at] != 45:
             plain_gaps = False
@@ -146,14 +153,15 @@ def _suspicious_number(data: np.ndarray, first: int, end: int) -> bool:
 
 
 @inlined
-def _suspicious_cluster(data: np.ndarray, first: int, end: int, text_end: int) -> bool:
+def _suspicious_cluster(data: np.ndarray, first: Whole, end: Whole, text_end: Whole) -> bool:
     """Return whether a number of the mask may stand in the cluster ``data[first:end]``, which holds no percent sign.
 
     Fixed lines: a group of 7 or 8 digits after one of an area code. North America: groups of 3, 3 and 4.
     """
     at = first
     size_before, size_second = 0, 0  # the groups before this one, nearest first
-    first_before, first_second = 0, 0
+    first_before: Whole = 0
+    first_second: Whole = 0
     area_before = False
     while at < end:
         if _CLASS[data[at]] != _DIGIT:
@@ -165,7 +173,7 @@ def _suspicious_cluster(data: np.ndarray, first: int, end: int, text_end: int) -
         while at < end and _CLASS[data[at]] == _DIGIT:
             at += 1
         size = at - start
-        if area_before and (size == 7 or size == 8):
+        if area_before and size in (7, 8):
             return True
         if size == 4 and size_before == 3 and size_second == 3 and first_before >= 2 and first_second >= 2:
             return True
@@ -178,7 +186,7 @@ def _suspicious_cluster(data: np.ndarray, first: int, end: int, text_end: int) -
 
 
 @inlined
-def clean_text(data: np.ndarray, start: int, length: int) -> bool:
+def clean_text(data: np.ndarray, start: Whole, length: Whole) -> bool:
     """Return True only where ``methods.masking.mask`` leaves the UTF-8 text as it is; False is "ask the mask"."""
     end = start + length
     at = start
@@ -207,7 +215,7 @@ def clean_text(data: np.ndarray, start: int, length: int) -> bool:
                 high, low = data[at + 1], data[at + 2]
                 if high == 52 and low == 48:
                     return False
-                if high == 50 and (low == 48 or low == 66 or (low | 0x20) == 100):
+                if high == 50 and (low in (48, 66) or (low | 0x20) == 100):
                     kind, width, escaped = np.uint8(_GAP), 3, True
         elif kind == _AT:
             return False

@@ -9,6 +9,8 @@ to read floating point numbers accurately" (PLDI 1990).
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 
 from tocsin.flow.wide.clean import clean_text
@@ -18,6 +20,8 @@ from tocsin.flow.wide.words import load64
 __all__ = ["ASK", "canonical_ip", "clean_text", "parse_double", "parse_int", "rfc3339_micros", "valid_utf8"]
 
 U = np.uint64
+Whole: TypeAlias = Any
+"""int in Python, int64 in a kernel."""
 ASK = -(2**63)
 """What ``rfc3339_micros`` returns where the plain check must decide."""
 
@@ -29,12 +33,12 @@ _TENS = np.array([10.0**exponent for exponent in range(23)], dtype=np.float64)
 
 
 @inlined
-def _continued(byte: int) -> bool:
-    return 0x80 <= byte <= 0xBF
+def _continued(byte: Whole) -> bool:
+    return bool(0x80 <= byte <= 0xBF)
 
 
 @inlined
-def valid_utf8(data: np.ndarray, start: int, length: int) -> int:
+def valid_utf8(data: np.ndarray, start: Whole, length: Whole) -> Whole:
     """Return the number of code points, or -1 where Python's strict decoder would refuse the bytes."""
     at, end, points = np.int64(start), np.int64(start + length), np.int64(0)
     while at < end:
@@ -71,15 +75,15 @@ def valid_utf8(data: np.ndarray, start: int, length: int) -> int:
 
 
 @inlined
-def _ipv4(data: np.ndarray, at: int, end: int) -> bool:
+def _ipv4(data: np.ndarray, at: Whole, end: Whole) -> bool:
     """Return whether inet_pton takes it: four decimal octets without leading zeros."""
-    octets, digits, value = 0, 0, 0
+    octets, digits, value = np.int64(0), np.int64(0), np.int64(0)
     while at < end:
         byte = np.int64(data[at])
         if byte == _DOT:
             if digits == 0 or octets == 3:
                 return False
-            octets, digits, value = octets + 1, 0, 0
+            octets, digits, value = octets + 1, np.int64(0), np.int64(0)
         else:
             if byte < _ZERO or byte > _NINE or (digits > 0 and value == 0):
                 return False
@@ -88,11 +92,11 @@ def _ipv4(data: np.ndarray, at: int, end: int) -> bool:
             if value > 255:
                 return False
         at += 1
-    return octets == 3 and digits > 0
+    return bool(octets == 3 and digits > 0)
 
 
 @inlined
-def _ipv6(data: np.ndarray, start: int, end: int) -> bool:
+def _ipv6(data: np.ndarray, start: Whole, end: Whole) -> bool:
     """Return whether inet_ntop prints this address so; addresses with five leading zero words only where ``::1``.
 
     Systems differ in how they print the others of ``::/80`` (the last words as IPv4 or not).
@@ -117,7 +121,7 @@ def _ipv6(data: np.ndarray, start: int, end: int) -> bool:
             if data[at] != _COLON:
                 return False
             at += 1
-        digits, value = 0, 0
+        digits, value = np.int64(0), np.int64(0)
         while at < end and data[at] != _COLON:
             byte = np.int64(data[at])
             if _ZERO <= byte <= _NINE:
@@ -154,7 +158,7 @@ def _ipv6(data: np.ndarray, start: int, end: int) -> bool:
 
 
 @inlined
-def canonical_ip(data: np.ndarray, start: int, length: int) -> bool:
+def canonical_ip(data: np.ndarray, start: Whole, length: Whole) -> bool:
     """Return True only where ``sources.checks`` takes the text as an address and leaves it as it is.
 
     False is "ask" for addresses in ``::/80`` except ``::1``; for all others it is exact.
@@ -168,7 +172,7 @@ def canonical_ip(data: np.ndarray, start: int, length: int) -> bool:
 
 
 @inlined
-def _two(data: np.ndarray, at: int) -> int:
+def _two(data: np.ndarray, at: Whole) -> Whole:
     """Return the value of two digits; a negative number below -1000 where one is none."""
     high, low = np.int64(data[at]) - _ZERO, np.int64(data[at + 1]) - _ZERO
     if high < 0 or high > 9 or low < 0 or low > 9:
@@ -177,7 +181,7 @@ def _two(data: np.ndarray, at: int) -> int:
 
 
 @inlined
-def rfc3339_micros(data: np.ndarray, start: int, length: int) -> int:
+def rfc3339_micros(data: np.ndarray, start: Whole, length: Whole) -> Whole:
     """Return microseconds since 1970 as ``sources.checks.instant`` gives for the text, or ``ASK``.
 
     Years 1 to 9999, ``T``, ``t`` or a space between date and time, a fraction of any length (rounded half up by its
@@ -216,14 +220,14 @@ def rfc3339_micros(data: np.ndarray, start: int, length: int) -> int:
             return np.int64(ASK)
     zone = np.int64(data[at])
     offset = np.int64(0)
-    if zone == _PLUS or zone == _DASH:
+    if zone in (_PLUS, _DASH):
         colon = end - at == 6
         if (not colon and end - at != 5) or (colon and data[at + 3] != _COLON):
             return np.int64(ASK)
         hours, minutes = _two(data, at + 1), _two(data, at + 3 + np.int64(colon))
         if hours < 0 or hours > 23 or minutes < 0 or minutes > 59:
             return np.int64(ASK)
-        offset = (60 * hours + minutes) * (1 if zone == _PLUS else -1)
+        offset = (60 * hours + minutes) * np.int64(1 if zone == _PLUS else -1)
     elif (zone | 0x20) != 122 or at + 1 != end:
         return np.int64(ASK)
     # Days from the civil date: years start in March, so the leap day comes last.
@@ -235,7 +239,7 @@ def rfc3339_micros(data: np.ndarray, start: int, length: int) -> int:
 
 
 @inlined
-def parse_int(data: np.ndarray, start: int, length: int) -> tuple[int, bool]:
+def parse_int(data: np.ndarray, start: Whole, length: Whole) -> tuple[Whole, bool]:
     """Return (value, True) of a JSON integer of at most 18 digits; (0, False) for ``-0`` and everything else."""
     at, end = np.int64(start), np.int64(start + length)
     negative = length > 0 and data[at] == _DASH
@@ -255,7 +259,7 @@ def parse_int(data: np.ndarray, start: int, length: int) -> tuple[int, bool]:
 
 
 @inlined
-def parse_double(data: np.ndarray, start: int, length: int) -> tuple[float, bool]:
+def parse_double(data: np.ndarray, start: Whole, length: Whole) -> tuple[Any, bool]:
     """Return (value, True) of a JSON number without exponent, correctly rounded; (0.0, False) for everything else.
 
     At most 15 significant digits and 22 decimals: mantissa and power of ten are exact doubles, so one division

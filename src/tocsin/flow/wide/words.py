@@ -22,8 +22,7 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
     return builder.bitcast(byte, context.get_value_type(types.uint64).as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load64(typing_context: Any, data: Any, at: Any) -> Any:
+def _load64(typing_context: Any, data: Any, at: Any) -> Any:
     """Return ``data[at : at + 8]``, uint8, as one uint64; the caller keeps within the array."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -32,8 +31,7 @@ def load64(typing_context: Any, data: Any, at: Any) -> Any:
     return types.uint64(data, types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def store64(typing_context: Any, data: Any, at: Any, word: Any) -> Any:
+def _store64(typing_context: Any, data: Any, at: Any, word: Any) -> Any:
     """Write one uint64 into ``data[at : at + 8]``, uint8; the caller keeps within the array."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -41,3 +39,9 @@ def store64(typing_context: Any, data: Any, at: Any, word: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(data, types.int64, types.uint64), codegen
+
+
+load64: Any = intrinsic(_load64)
+"""``load64(data, at)`` in a kernel: the eight bytes from ``at`` on as one uint64; the caller keeps within the array."""
+store64: Any = intrinsic(_store64)
+"""``store64(data, at, word)`` in a kernel: write eight bytes from ``at`` on; the caller keeps within the array."""
