@@ -1,7 +1,8 @@
 """Gradient-boosted trees (LightGBM): a bag of boosters in text form, with exact additive attributions (TreeSHAP).
 
-The raw score is the mean of the boosters' log-odds. References: Ke et al., LightGBM (2017); Lundberg et al., TreeSHAP
-(2020).
+The raw score is the mean of the boosters' log-odds. LightGBM trains; a compiled walk (``trees_forest``) scores, equal
+to the library to the last bit, and the library itself where loops are not compiled. References: Ke et al., LightGBM
+(2017); Lundberg et al., TreeSHAP (2020).
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING
 import lightgbm
 import msgspec
 import numpy as np
+
+from tocsin.methods.kernels import COMPILED
+from tocsin.methods.trees_forest import Forest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,20 +43,24 @@ class Trees(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     features: int
 
     def __post_init__(self) -> None:
-        """Refuse texts that LightGBM cannot read or that are made for other features."""
+        """Refuse texts that are damaged or made for other features, linear trees, and several classes."""
         if not self.texts:
             raise ValueError("a bag of trees needs at least one booster")
-        for booster in self.boosters:
-            if booster.num_feature() != self.features:
-                raise ValueError(f"the trees read {booster.num_feature()} features, not {self.features}")
+        if self.forest.features != self.features:
+            raise ValueError(f"the trees read {self.forest.features} features, not {self.features}")
+        if self.forest.classes != 1:
+            raise ValueError(f"a bag of trees gives one score, not {self.forest.classes}")
+
+    @cached_property
+    def forest(self) -> Forest:
+        """The compiled trees."""
+        return Forest(self.texts)
 
     @cached_property
     def boosters(self) -> Sequence[lightgbm.Booster]:
-        """The boosters behind the texts; ValueError where a text is damaged."""
+        """The library's boosters of the texts; ValueError where it cannot read one."""
         boosters = []
         for text in self.texts:
-            if not text.startswith("tree\n") or "end of trees" not in text:
-                raise ValueError("a booster's text is cut off or no LightGBM model")
             try:
                 boosters.append(lightgbm.Booster(model_str=text))
             except lightgbm.basic.LightGBMError as error:
@@ -61,6 +69,8 @@ class Trees(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def raw(self, x: np.ndarray) -> np.ndarray:
         """Return the raw scores (log-odds) [n] of rows [n, k], NaN where a value is missing."""
+        if COMPILED:
+            return self.forest.raw(x)
         x = np.ascontiguousarray(np.atleast_2d(x), np.float64)
         total = np.zeros(len(x))
         for booster in self.boosters:
