@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tocsin.app import build
@@ -51,12 +51,13 @@ class PlugDisk(Disk):
     def __init__(self, plug: Plug) -> None:
         self.plug = plug
 
-    def write(self, file: int, data: memoryview) -> int:
+    def write_at(self, file: int, buffers: Sequence[memoryview], offset: int) -> int:
+        data = b"".join(buffers)
         left = self.plug.passed("write", len(data))
         if left >= 0:
-            os.write(file, data[:left])
+            os.pwrite(file, data[:left], offset)
             self.plug.pull()
-        return super().write(file, data)
+        return super().write_at(file, [memoryview(data)], offset)
 
     def fdatasync(self, file: int) -> None:
         if self.plug.passed("before-sync") >= 0:

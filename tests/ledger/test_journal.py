@@ -7,6 +7,7 @@ import os
 import tempfile
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -18,6 +19,9 @@ from tocsin.errors import Misconfigured, Retryable
 from tocsin.ledger.disk import Disk
 from tocsin.ledger.journal import SegmentJournal
 from tocsin.ledger.segments import HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def stamped(first: int, count: int, **more: object) -> list[Event]:
@@ -43,12 +47,12 @@ class SickDisk(Disk):
         self.room = 1 << 40
         self.sync_fails = False
 
-    def write(self, file: int, data: memoryview) -> int:
+    def write_at(self, file: int, buffers: Sequence[memoryview], offset: int) -> int:
         if not self.room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        fits = data[: self.room]
+        fits = memoryview(b"".join(buffers))[: self.room]
         self.room -= len(fits)
-        return super().write(file, fits)
+        return super().write_at(file, [fits], offset)
 
     def fdatasync(self, file: int) -> None:
         if self.sync_fails:
@@ -304,9 +308,9 @@ class CountedDisk(QuickDisk):
         if not self.left:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def write(self, file: int, data: memoryview) -> int:
+    def write_at(self, file: int, buffers: Sequence[memoryview], offset: int) -> int:
         self._count()
-        return super().write(file, data)
+        return super().write_at(file, buffers, offset)
 
     def fdatasync(self, file: int) -> None:
         self._count()
@@ -318,7 +322,7 @@ class CountedDisk(QuickDisk):
 
 
 def test_a_large_record_is_longer_than_what_is_read_at_once(tmp_path: Path) -> None:
-    written = stamped(1, 3, note="x" * 3_000_000)
+    written = stamped(1, 3, note="x" * 9_000_000)
     journal = SegmentJournal(tmp_path)
     journal.append(written)
     journal.commit()

@@ -6,7 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+_MOST_BUFFERS = 1024
+"""IOV_MAX of Linux: one call takes no more buffers."""
 
 
 class Disk:
@@ -16,9 +20,9 @@ class Disk:
         """Open a file for this user alone."""
         return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
-    def write(self, file: int, data: memoryview) -> int:
-        """Write what fits; return how much."""
-        return os.write(file, data)
+    def write_at(self, file: int, buffers: Sequence[memoryview], offset: int) -> int:
+        """Write what fits of the buffers, one behind the other, from that byte on; return how many bytes."""
+        return os.pwritev(file, buffers, offset)
 
     def fdatasync(self, file: int) -> None:
         """Return once the file's bytes and length are on the medium."""
@@ -36,18 +40,28 @@ class Disk:
         finally:
             os.close(file)
 
-    def write_all(self, file: int, data: bytes) -> None:
-        """Write everything, however many calls it takes."""
-        rest = memoryview(data)
+    def write_all(self, file: int, buffers: Sequence[bytes | memoryview], offset: int = 0) -> int:
+        """Write everything, however many calls it takes; return how many bytes that were."""
+        rest = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+        start = offset
         while rest:
-            rest = rest[self.write(file, rest) :]
+            written = self.write_at(file, rest[:_MOST_BUFFERS], offset)
+            offset += written
+            done = 0
+            while done < len(rest) and written >= len(rest[done]):
+                written -= len(rest[done])
+                done += 1
+            rest = rest[done:]
+            if written:
+                rest[0] = rest[0][written:]
+        return offset - start
 
     def replace(self, path: Path, data: bytes) -> None:
         """Put a whole file in place: afterwards, and after a crash, there is the old one or the new one, durable."""
         new = path.with_name(path.name + ".new")
         file = self.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
-            self.write_all(file, data)
+            self.write_all(file, [data])
             self.fdatasync(file)
         except OSError:
             new.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from bisect import bisect_right
+from operator import ne
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,16 @@ import msgspec
 
 from tocsin.errors import Misconfigured, Retryable
 from tocsin.ledger import segments
+from tocsin.ledger.blocks import Block, Columns, block_from
 from tocsin.ledger.disk import Disk
-from tocsin.ledger.opening import Checked, Report, check_segment, events_of, lock_folder
-from tocsin.ledger.segments import HEADER, SUFFIX, framed
+from tocsin.ledger.opening import Checked, Item, Report, check_segment, events_in, items_of, lock_folder
+from tocsin.ledger.parts import Part, Place, framed, prepare
+from tocsin.ledger.segments import HEADER, SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tocsin.core.events import Event
-
-_ENCODER = msgspec.msgpack.Encoder()
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -55,8 +56,8 @@ class SegmentJournal:
         self._segments: list[Segment] = []
         self._file = -1
         self._size = self._durable = 0
-        self._seq = self._tau = 0
-        self._next = (0, 0)
+        self._salt, self._version = 0, segments.VERSION
+        self._at = self._next = Place()
         self._broken = ""
         self._dirty = False
         try:
@@ -78,26 +79,34 @@ class SegmentJournal:
 
     def append(self, events: Sequence[Event]) -> None:
         """Write stamped events to the open segment; Retryable when the disk refuses, ValueError on a wrong stamp."""
+        self.extend([events])
+
+    def append_block(self, block: Block) -> None:
+        """Write a block of events; errors as of ``append``."""
+        self.extend([block])
+
+    def append_columns(self, columns: Columns) -> None:
+        """Write verdicts on events that were appended before; errors as of ``append``."""
+        self.extend([columns])
+
+    def extend(self, parts: Sequence[Part]) -> None:
+        """Write all parts in their order at once, or none of them; errors as of ``append``."""
         with self._guard:
             self._refuse_if_broken()
-            seq, tau = self._next
-            for event in events:
-                if event.seq != seq + 1 or event.tau < tau:
-                    raise ValueError(f"stamped ({event.seq}, {event.tau}) after ({seq}, {tau})")
-                seq, tau = event.seq, event.tau
-            data = framed(list(map(_ENCODER.encode, events)))
-            if not data:
+            prepared, follows = prepare(parts, self._next)
+            if not prepared:
                 return
             try:
-                if self._size == self._durable:
-                    if self._file < 0 or self._size >= self._segment_bytes:
-                        self._begin(self._seq + 1)
-                    elif self._size > HEADER.size:
-                        data = segments.mark(self._size) + data
-                self._size += self._write(data)
+                starts = self._size == self._durable
+                if starts and self._is_full():
+                    self._begin(self._at.seq + 1)
+                buffers = framed(prepared, self._salt)
+                if starts and self._size > HEADER.size:
+                    buffers.insert(0, segments.mark(self._size, self._salt))
+                self._size += self._disk.write_all(self._file, buffers, self._size)
             except OSError as error:
                 raise self._break(error, "write") from error
-            self._next = (seq, tau)
+            self._next = follows
             self._dirty = True
 
     def commit(self) -> None:
@@ -111,7 +120,7 @@ class SegmentJournal:
             except OSError as error:
                 raise self._break(error, "fdatasync") from error
             self._durable = self._size
-            self._seq, self._tau = self._next
+            self._at = self._next
 
     def recover(self) -> None:
         """Void what was not committed and go on in a new segment; Retryable where the disk still refuses."""
@@ -122,7 +131,7 @@ class SegmentJournal:
                 self._shelve()
             except OSError as error:
                 raise self._break(error, "recovery") from error
-            self._next = (self._seq, self._tau)
+            self._next = self._at
             self._broken = ""
 
     def close(self) -> None:
@@ -159,18 +168,50 @@ class SegmentJournal:
 
     def last(self) -> tuple[int, int]:
         """Return (seq, tau) of the last committed event, (0, 0) where there is none."""
-        return self._seq, self._tau
+        return self._at.seq, self._at.tau
 
     def read(self, after_seq: int = 0) -> Iterator[Event]:
         """Yield the committed events with seq > after_seq in order, as of the call of the first one."""
+        for path, item in self._items(after_seq):
+            if isinstance(item, Columns):
+                continue
+            events = events_in(path, item) if isinstance(item, Block) else item
+            if events[0].seq > after_seq:
+                yield from events
+            elif events[-1].seq > after_seq:
+                yield from events[after_seq - events[0].seq + 1 :]
+
+    def read_blocks(self, after_seq: int = 0) -> Iterator[Block | list[Event]]:
+        """Yield the same events as ``read``: blocks as they were written, those between them in lists."""
+        for _, item in self._items(after_seq):
+            if isinstance(item, Block):
+                if item.last_seq > after_seq:
+                    yield item.after(after_seq)
+            elif not isinstance(item, Columns):
+                events = [event for event in item if event.seq > after_seq]
+                if events:
+                    yield events
+
+    def read_columns(self, after_seq: int = 0) -> Iterator[Columns]:
+        """Yield the committed columns that were judged beyond ``after_seq``, without their rows up to there."""
+        for _, item in self._items(after_seq):
+            if isinstance(item, Columns) and item.until > after_seq:
+                yield item.after(after_seq)
+
+    def judged(self) -> int:
+        """Return the last seq up to which committed columns hold the verdicts of the bulk lane; 0 without columns."""
+        return self._at.judged
+
+    def _items(self, after_seq: int) -> Iterator[tuple[Path, Item]]:
+        """Yield what was committed from the segment on that holds the next seq, with the file that each is from."""
         with self._guard:
             # Without an open segment the last one was closed whole.
             chain, end = list(self._segments), self._durable if self._file >= 0 else None
         begin = max(0, bisect_right([segment.first for segment in chain], after_seq + 1) - 1)
         for index in range(begin, len(chain)):
-            last = index == len(chain) - 1
             segment = chain[index]
-            yield from events_of(segment.path, segment.first, end if last else None, after_seq)
+            for item in items_of(segment.path, segment.first, end if index == len(chain) - 1 else None):
+                yield segment.path, item
 
     # Start ------------------------------------------------------------------------------------------------------
 
@@ -184,7 +225,7 @@ class SegmentJournal:
             file = self._disk.open(path, os.O_RDWR)
             try:
                 size = os.fstat(file).st_size
-                checked = check_segment(path, file, self._seq + 1, last=last)
+                checked = check_segment(path, file, self._at.seq + 1, last=last)
                 if checked.torn:
                     report = msgspec.structs.replace(
                         report,
@@ -198,7 +239,7 @@ class SegmentJournal:
             finally:
                 if self._file != file:
                     os.close(file)
-        self._next = (self._seq, self._tau)
+        self._next = self._at
         return msgspec.structs.replace(report, segments=len(self._segments))
 
     def _take_on(self, path: Path, file: int, checked: Checked, *, last: bool) -> None:
@@ -207,25 +248,35 @@ class SegmentJournal:
             path.unlink()
             self._disk.sync_folder(self.folder)
             return
-        self._segments.append(Segment(path, self._seq + 1))
-        if checked.last is not None:
-            self._seq, self._tau = checked.last.seq, checked.last.tau
+        self._segments.append(Segment(path, self._at.seq + 1))
+        before = self._at
+        self._at = Place(before.seq + checked.count, checked.tau or before.tau, max(before.judged, checked.until))
         if last:
             if checked.torn:
                 self._disk.truncate(file, checked.end)
             # What a killed process left in the page cache will be acted upon: it must be on disk first.
             self._disk.fdatasync(file)
             self._file, self._size, self._durable = file, checked.end, checked.end
+            self._salt, self._version = checked.salt, checked.version
 
     # Files ------------------------------------------------------------------------------------------------------
+
+    def _is_full(self) -> bool:
+        """Whether the next commit belongs into a new segment."""
+        if self._file < 0:
+            return True
+        # A segment of an earlier version takes no record of this one, and no two may begin with the same seq.
+        holds_events = self._at.seq >= self._segments[-1].first
+        return self._version < segments.VERSION or (self._size >= self._segment_bytes and holds_events)
 
     def _begin(self, first: int) -> None:
         """Open a new segment; it is durable, folder entry included, before the first record goes in."""
         path = self.folder / segments.segment_name(first)
+        head = segments.header(first)
         # A file of that name can only be left over from a recovery that failed: nothing in it was ever committed.
         file = self._disk.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
-            self._disk.write_all(file, segments.header(first))
+            self._disk.write_all(file, [head])
             self._disk.fdatasync(file)
             self._disk.sync_folder(self.folder)
         except OSError:
@@ -235,12 +286,11 @@ class SegmentJournal:
         if self._file >= 0:
             os.close(self._file)
         self._file, self._size, self._durable = file, HEADER.size, HEADER.size
+        self._salt, self._version = segments.salt_of(head), segments.VERSION
+        if self._segments and self._segments[-1].first == first:
+            # It was of an earlier version and empty.
+            self._segments.pop()
         self._segments.append(Segment(path, first))
-
-    def _write(self, data: bytes) -> int:
-        os.lseek(self._file, self._size, os.SEEK_SET)
-        self._disk.write_all(self._file, data)
-        return len(data)
 
     def _shelve(self) -> None:
         """Cut the open segment back to its last commit and leave it; an empty one is removed."""
@@ -248,8 +298,12 @@ class SegmentJournal:
             return
         self._disk.truncate(self._file, self._durable)
         self._disk.fdatasync(self._file)
+        if self._at.seq >= self._segments[-1].first:
+            self._begin(self._at.seq + 1)
+            return
         if self._durable > HEADER.size:
-            self._begin(self._seq + 1)
+            # It holds verdicts alone; a new one would bear its name.
+            self._size = self._durable
             return
         segment = self._segments.pop()
         os.close(self._file)
@@ -268,25 +322,35 @@ class SegmentJournal:
         if not self._dirty or self._size <= HEADER.size:
             return
         with contextlib.suppress(OSError):
-            self._write(segments.mark(self._size))
+            self._disk.write_all(self._file, [segments.mark(self._size, self._salt)], self._size)
             self._disk.fdatasync(self._file)
 
     def _rewrite(self, segment: Segment, change: Callable[[Event], Event]) -> int:
         open_one = self._file >= 0 and segment == self._segments[-1]
-        changed, records = 0, list[bytes]()
-        for event in events_of(segment.path, segment.first, self._durable if open_one else None, 0):
-            other = change(event)
-            changed += other != event
-            records.append(_ENCODER.encode(msgspec.structs.replace(other, seq=event.seq, tau=event.tau)))
+        head = segments.header(segment.first)
+        salt, changed, parts = segments.salt_of(head), 0, list[bytes | memoryview]([head])
+        place = Place(segment.first - 1)
+        for item in items_of(segment.path, segment.first, self._durable if open_one else None):
+            part: Part = item
+            if not isinstance(item, Columns):
+                events = events_in(segment.path, item) if isinstance(item, Block) else item
+                others = [msgspec.structs.replace(change(event), seq=event.seq, tau=event.tau) for event in events]
+                differ = sum(map(ne, events, others))
+                changed += differ
+                if differ:
+                    part = block_from(others) if isinstance(item, Block) else others
+            prepared, place = prepare([part], place)
+            parts += framed(prepared, salt)
         if not changed:
             return 0
-        body = segments.header(segment.first) + framed(records)
-        body += segments.mark(len(body))
+        body = b"".join(parts)
+        body += segments.mark(len(body), salt)
         self._disk.replace(segment.path, body)
         if open_one:
             os.close(self._file)
             self._file = self._disk.open(segment.path, os.O_RDWR)
             self._size = self._durable = len(body)
+            self._salt, self._version = salt, segments.VERSION
         return changed
 
     def _refuse_if_broken(self) -> None:

@@ -10,6 +10,9 @@ import msgspec
 
 from tocsin.core.ports import Page
 from tocsin.errors import Conflict
+from tocsin.ledger.blocks import Block, Columns
+from tocsin.ledger.opening import RUN
+from tocsin.ledger.parts import Part, Place, prepare
 from tocsin.ledger.shapes import Question, Shape, conditions_of, cursor, question, shape_of
 
 if TYPE_CHECKING:
@@ -25,22 +28,39 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._events: list[Event] = []
+        self._columns: list[Columns] = []
         self._pending: list[Event] = []
+        self._pending_columns: list[Columns] = []
+        self._at = self._next = Place()
 
     def append(self, events: Sequence[Event]) -> None:
         """Take stamped events; ValueError on a wrong stamp."""
-        last = self._pending or self._events
-        seq, tau = (last[-1].seq, last[-1].tau) if last else (0, 0)
-        for event in events:
-            if event.seq != seq + 1 or event.tau < tau:
-                raise ValueError(f"stamped ({event.seq}, {event.tau}) after ({seq}, {tau})")
-            seq, tau = event.seq, event.tau
-        self._pending.extend(events)
+        self.extend([events])
+
+    def append_block(self, block: Block) -> None:
+        """Take a block of events; errors as of ``append``."""
+        self.extend([block])
+
+    def append_columns(self, columns: Columns) -> None:
+        """Take verdicts on events that were appended before; errors as of ``append``."""
+        self.extend([columns])
+
+    def extend(self, parts: Sequence[Part]) -> None:
+        """Take all parts in their order, or none of them; errors as of ``append``."""
+        _, self._next = prepare(parts, self._next)
+        for part in parts:
+            if isinstance(part, Columns):
+                self._pending_columns.append(part)
+            else:
+                self._pending.extend(part.events() if isinstance(part, Block) else part)
 
     def commit(self) -> None:
         """Let readers see what was appended."""
         self._events.extend(self._pending)
+        self._columns.extend(self._pending_columns)
         self._pending.clear()
+        self._pending_columns.clear()
+        self._at = self._next
 
     def recover(self) -> None:
         """Nothing to recover from: memory does not refuse."""
@@ -49,9 +69,25 @@ class MemoryJournal:
         """Yield the committed events with seq > after_seq in order."""
         yield from self._events[max(0, after_seq) :]
 
+    def read_blocks(self, after_seq: int = 0) -> Iterator[Block | list[Event]]:
+        """Yield the same events in lists."""
+        events = self._events[max(0, after_seq) :]
+        for start in range(0, len(events), RUN):
+            yield events[start : start + RUN]
+
+    def read_columns(self, after_seq: int = 0) -> Iterator[Columns]:
+        """Yield the committed columns that were judged beyond ``after_seq``, without their rows up to there."""
+        for columns in list(self._columns):
+            if columns.until > after_seq:
+                yield columns.after(after_seq)
+
+    def judged(self) -> int:
+        """Return the last seq up to which committed columns hold the verdicts of the bulk lane; 0 without columns."""
+        return self._at.judged
+
     def last(self) -> tuple[int, int]:
         """Return (seq, tau) of the last committed event, (0, 0) where there is none."""
-        return (self._events[-1].seq, self._events[-1].tau) if self._events else (0, 0)
+        return self._at.seq, self._at.tau
 
     def rewrite(self, change: Callable[[Event], Event]) -> int:
         """Replace stored events by what ``change`` makes of them (seq and tau stay); return how many changed."""

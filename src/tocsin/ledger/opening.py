@@ -1,4 +1,4 @@
-"""Opening a journal: the lock on its folder, the check of every segment, and how damage is told."""
+"""Opening a journal: the lock on its folder, the check of segments, what is read from them, and how damage is told."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from tocsin.core.events import Event
 from tocsin.errors import Misconfigured
 from tocsin.ledger import segments
+from tocsin.ledger.blocks import Block, Columns, Malformed, block_of, block_span, columns_of
 from tocsin.ledger.segments import HEADER, Damage
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DECODER = msgspec.msgpack.Decoder(Event)
+RUN = 1024
+"""So many single events are handed on together."""
+
+Item = Block | Columns | list[Event]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,11 +48,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """One segment after its check: where its records end (0: it holds not even a header), how many, and the last."""
+    """One segment after its check: where its records end (0: it holds not even a header), how many events, the last."""
 
     end: int
     count: int = 0
-    last: Event | None = None
+    tau: int = 0
+    """Of the last event; 0 where there is none."""
+    until: int = 0
+    """The last seq that columns say was judged; 0 where there are none."""
+    salt: int = 0
+    version: int = segments.VERSION
     torn: str = ""
     """What is wrong behind ``end``; empty where nothing is."""
 
@@ -71,8 +81,9 @@ def check_segment(path: Path, file: int, next_seq: int, *, last: bool) -> Checke
     Only the last one may have a torn end. Misconfigured for damage and for a missing segment.
     """
     size = os.fstat(file).st_size
+    head = os.pread(file, HEADER.size, 0)
     try:
-        first = segments.check_header(path, os.pread(file, HEADER.size, 0))
+        first = segments.check_header(path, head)
     except Damage as damage:
         # A segment takes records only once its header is durable: a longer file with a bad one was damaged later.
         if not last or size > HEADER.size:
@@ -83,37 +94,76 @@ def check_segment(path: Path, file: int, next_seq: int, *, last: bool) -> Checke
             f"journal: {path} begins with seq {first}, but seq {next_seq} is next: a segment is missing; "
             "put it back, or restore the folder from a backup (tocsin restore)"
         )
-    count, end, torn = 0, size, ""
-    place, payload = HEADER.size, memoryview(b"")
+    salt, (_, version, *_) = segments.salt_of(head), HEADER.unpack(head)
+    seq, until, end, torn = next_seq - 1, 0, size, ""
+    newest: tuple[int, int, memoryview] | None = None
+    offset = HEADER.size
     try:
-        for place, payload in segments.payloads(file, HEADER.size, size):  # noqa: B007
-            count += 1
+        for offset, kind, payload in segments.payloads(file, HEADER.size, size, salt):
+            if kind == segments.EVENT:
+                seq += 1
+                newest = offset, kind, payload
+            elif kind == segments.BLOCK:
+                begins, count = block_span(payload)
+                if begins != seq + 1:
+                    raise damaged(path, Damage(offset, f"a block begins with seq {begins}"), seq + 1)
+                seq += count
+                newest = offset, kind, payload
+            else:
+                until = max(until, columns_of(payload).until)
+    except Malformed as error:
+        raise damaged(path, Damage(offset, str(error)), seq + 1) from error
     except Damage as damage:
-        if not last or segments.has_mark(file, damage.offset, size):
-            raise damaged(path, damage, next_seq + count) from damage
+        if not last or segments.has_mark(file, damage.offset, size, salt):
+            raise damaged(path, damage, seq + 1) from damage
         end, torn = damage.offset, damage.reason
-    event = decode(path, place, payload, next_seq + count - 1) if count else None
-    return Checked(end=end, count=count, last=event, torn=torn)
+    tau = 0
+    if newest is not None:
+        item = decode(path, *newest, seq) if newest[1] == segments.EVENT else block_of(newest[2])
+        tau = item.tau if isinstance(item, Event) else int(item.taus[-1])
+    return Checked(end=end, count=seq - next_seq + 1, tau=tau, until=until, salt=salt, version=version, torn=torn)
 
 
-def events_of(path: Path, first: int, end: int | None, after_seq: int) -> Iterator[Event]:
-    """Yield a segment's events with seq > after_seq, up to the byte ``end`` (None: all); Misconfigured for damage."""
+def items_of(path: Path, first: int, end: int | None) -> Iterator[Item]:
+    """Yield what a segment holds up to the byte ``end`` (None: all), in order; Misconfigured for damage.
+
+    Single events come in lists of at most ``RUN``. Lines and columns are views of what was read.
+    """
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    seq = first - 1
+    seq, offset = first - 1, 0
+    run: list[Event] = []
     try:
         end = os.fstat(file).st_size if end is None else end
-        for offset, payload in segments.payloads(file, HEADER.size, end):
-            seq += 1
-            if seq > after_seq:
-                yield decode(path, offset, payload, seq)
+        salt = segments.salt_of(os.pread(file, HEADER.size, 0))
+        for offset, kind, payload in segments.payloads(file, HEADER.size, end, salt):
+            if kind == segments.EVENT:
+                seq += 1
+                run.append(decode(path, offset, kind, payload, seq))
+                if len(run) < RUN:
+                    continue
+            if run:
+                yield run
+                run = []
+            if kind == segments.BLOCK:
+                block = block_of(payload)
+                if block.first_seq != seq + 1:
+                    raise Damage(offset, f"a block begins with seq {block.first_seq}")
+                seq += block.count
+                yield block
+            elif kind == segments.COLUMNS:
+                yield columns_of(payload)
+        if run:
+            yield run
+    except Malformed as error:
+        raise damaged(path, Damage(offset, str(error)), seq + 1) from error
     except Damage as damage:
         raise damaged(path, damage, seq + 1) from damage
     finally:
         os.close(file)
 
 
-def decode(path: Path, offset: int, payload: memoryview, seq: int) -> Event:
-    """Return the event of a record, which must carry that seq."""
+def decode(path: Path, offset: int, kind: int, payload: memoryview, seq: int) -> Event:
+    """Return the event of a record of kind 0, which must carry that seq."""
     try:
         event = _DECODER.decode(payload)
     except msgspec.MsgspecError as error:
@@ -121,6 +171,14 @@ def decode(path: Path, offset: int, payload: memoryview, seq: int) -> Event:
     if event.seq != seq:
         raise damaged(path, Damage(offset, f"it holds seq {event.seq}"), seq)
     return event
+
+
+def events_in(path: Path, block: Block) -> list[Event]:
+    """Return the events of a block of that file; Misconfigured where its lines are not what its head says."""
+    try:
+        return block.events()
+    except Malformed as error:
+        raise damaged(path, Damage(0, str(error)), block.first_seq) from error
 
 
 def damaged(path: Path, damage: Damage, seq: int) -> Misconfigured:
