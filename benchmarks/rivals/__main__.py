@@ -2,7 +2,8 @@
 
 INPUT is JSON: ``events``, ``windows`` (see ``work``), ``names`` (whom to run), ``seconds`` (the budget of those that go
 event by event), ``whole`` (how many events those get that take a batch), ``sample``. OUTPUT: name -> {version, events,
-seconds, values of the first ``sample`` events, computes, reads_all} or {missing: why}.
+seconds, values of the first ``sample`` events, computes, reads_all} or {missing: why}; of rule engines (``rules``,
+``rows``, ``lists``, see ``rules``) {version, events, seconds, hits, computes}.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.rivals.rules import ENGINES
 from benchmarks.rivals.server import redis
 from benchmarks.rivals.streaming import bytewax, river
 from benchmarks.rivals.tables import duckdb, polars
@@ -43,6 +45,9 @@ def main(given: str, wanted: str) -> None:
         work = json.load(file)
     results: dict[str, Any] = {}
     for name in work["names"]:
+        if name in ENGINES:
+            results[name] = _rules(name, work)
+            continue
         function, package, computes, reads_all, whole = RIVALS[name]
         events = work["events"][: work["whole"]] if whole else work["events"]
         try:
@@ -63,6 +68,16 @@ def main(given: str, wanted: str) -> None:
         }
     with open(wanted, "w", encoding="utf-8") as file:
         json.dump(results, file)
+
+
+def _rules(name: str, work: dict[str, Any]) -> dict[str, Any]:
+    function, package = ENGINES[name]
+    try:
+        release = version(package)
+        hits, took, computes = function(work["rules"], work["rows"], work["lists"], work["seconds"])
+    except ImportError as error:
+        return {"missing": str(error)}
+    return {"version": release, "seconds": took, "events": len(hits), "hits": hits, "computes": computes}
 
 
 if __name__ == "__main__":
