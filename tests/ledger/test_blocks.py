@@ -179,18 +179,18 @@ def test_a_full_disk_loses_no_committed_block(tmp_path: Path, room: int) -> None
     journal.commit()
     disk.room = room
     with pytest.raises(Retryable, match="No space left"):
-        journal.append_block(block_from(stamped(1, 30)))
+        journal.append_record(block_from(stamped(1, 30)))
     disk.room = 1 << 40
     journal.recover()
     assert len(list(journal.read_columns(-1))) == 1
-    journal.append_block(block_from(stamped(1, 2)))
+    journal.append_record(block_from(stamped(1, 2)))
     journal.commit()
     disk.room = room
     with pytest.raises(Retryable, match="No space left"):
-        journal.append_block(block_from(stamped(3, 30)))
+        journal.append_record(block_from(stamped(3, 30)))
     disk.room = 1 << 40
     journal.recover()
-    journal.append_block(block_from(stamped(3, 3)))
+    journal.append_record(block_from(stamped(3, 3)))
     journal.commit()
     journal.close()
     journal = SegmentJournal(tmp_path)
@@ -225,7 +225,7 @@ def test_any_cut_and_any_changed_byte_of_blocks_is_a_torn_end_or_damage(data: st
             assert kept == events[: len(kept)]
             blocks_only = all(kind != "events" for kind, *_ in plan)
             assert not blocks_only or len(kept) in sizes
-            journal.append_block(block_from(stamped(len(kept) + 1, 2)))
+            journal.append_record(block_from(stamped(len(kept) + 1, 2)))
             journal.close()
         elif len(raw) > HEADER.size:
             place = data.draw(st.integers(0, len(raw) - 29))
@@ -245,7 +245,7 @@ def test_a_segment_of_version_1_is_read_and_followed_by_one_of_version_2(tmp_pat
     path = tmp_path / segments.segment_name(1)
     path.write_bytes(old)
     journal = SegmentJournal(tmp_path)
-    journal.append_block(block_from(stamped(5, 3)))
+    journal.append_record(block_from(stamped(5, 3)))
     journal.commit()
     assert list(journal.read()) == stamped(1, 7)
     assert path.read_bytes() == old
@@ -261,7 +261,7 @@ def test_an_empty_segment_of_version_1_is_replaced(tmp_path: Path) -> None:
     body = segments.struct.pack("<8sHHQ", segments.MAGIC, 1, 0, 1)
     (tmp_path / segments.segment_name(1)).write_bytes(body + segments.struct.pack("<I", segments.zlib.crc32(body)))
     journal = SegmentJournal(tmp_path)
-    journal.append_block(block_from(stamped(1, 3)))
+    journal.append_record(block_from(stamped(1, 3)))
     journal.commit()
     assert list(journal.read()) == stamped(1, 3)
     journal.close()

@@ -81,13 +81,9 @@ class SegmentJournal:
         """Write stamped events to the open segment; Retryable when the disk refuses, ValueError on a wrong stamp."""
         self.extend([events])
 
-    def append_block(self, block: Block) -> None:
-        """Write a block of events; errors as of ``append``."""
-        self.extend([block])
-
-    def append_columns(self, columns: Columns) -> None:
-        """Write verdicts on events that were appended before; errors as of ``append``."""
-        self.extend([columns])
+    def append_record(self, part: Part) -> None:
+        """Write a block of events, or verdicts on events that were appended before; errors as of ``append``."""
+        self.extend([part])
 
     def extend(self, parts: Sequence[Part]) -> None:
         """Write all parts in their order at once, or none of them; errors as of ``append``."""

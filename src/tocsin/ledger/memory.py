@@ -37,13 +37,9 @@ class MemoryJournal:
         """Take stamped events; ValueError on a wrong stamp."""
         self.extend([events])
 
-    def append_block(self, block: Block) -> None:
-        """Take a block of events; errors as of ``append``."""
-        self.extend([block])
-
-    def append_columns(self, columns: Columns) -> None:
-        """Take verdicts on events that were appended before; errors as of ``append``."""
-        self.extend([columns])
+    def append_record(self, part: Part) -> None:
+        """Write a block of events, or verdicts on events that were appended before; errors as of ``append``."""
+        self.extend([part])
 
     def extend(self, parts: Sequence[Part]) -> None:
         """Take all parts in their order, or none of them; errors as of ``append``."""
