@@ -1,0 +1,119 @@
+"""Readings: from exact integers to the float64 that the plain windows say, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tocsin.flow.wide.jit import inlined
+from tocsin.flow.wide.layout import (
+    R_BIT,
+    R_COUNT,
+    R_DELAY,
+    R_HOP,
+    R_KIND,
+    R_MONEY,
+    R_OUT,
+    R_SPAN,
+    R_SQUARES,
+    R_SUM,
+    R_UNIT,
+    READ_COUNT,
+    READ_MEAN,
+    READ_RECENCY,
+    READ_SUM,
+)
+from tocsin.flow.wide.memory import as_float, high_product, load
+
+MICROS = 1e6
+SPAN_HOPS = 24
+TWO_64 = 18446744073709551616.0
+
+
+@inlined
+def float_of(low: Any, high: Any) -> Any:
+    """Return the float64 nearest to a 128-bit number that is not negative (half to even, as Python rounds)."""
+    if high == 0:
+        return np.float64(np.uint64(low))
+    top, rest, shift = np.uint64(high), np.uint64(low), np.uint64(0)
+    while top >> np.uint64(63) == 0:
+        top = (top << np.uint64(1)) | (rest >> np.uint64(63))
+        rest <<= np.uint64(1)
+        shift += np.uint64(1)
+    if rest:
+        top |= np.uint64(1)
+    return np.float64(top) * (TWO_64 / np.float64(np.uint64(1) << shift))
+
+
+@inlined
+def spread(count: Any, total: Any, low: Any, high: Any) -> Any:
+    """Return n * squares - total^2 as float64; exact below 2^127."""
+    left_low = count * low
+    left_high = high_product(count, low) + count * high
+    magnitude = total if total >= 0 else -total
+    right_low, right_high = magnitude * magnitude, high_product(magnitude, magnitude)
+    borrow = np.int64(1) if np.uint64(left_low) < np.uint64(right_low) else np.int64(0)
+    return float_of(left_low - right_low, left_high - right_high - borrow)
+
+
+@inlined
+def recency(row: Any, read: Any, tau: Any, reads: Any) -> Any:
+    """Return the seconds since the last entry, NaN where there is none in the window."""
+    last = load(row + 8 * reads[read, R_COUNT]) - 1 if row else np.int64(-1)
+    hop = reads[read, R_HOP]
+    if hop != 0:
+        first = ((tau - reads[read, R_DELAY]) // hop - (SPAN_HOPS - 1)) * hop
+    else:
+        first = tau - reads[read, R_DELAY] - reads[read, R_SPAN] + 1
+    if last < 0 or last < first:
+        return np.nan
+    return np.float64(tau - last) / MICROS
+
+
+@inlined
+def value(row: Any, read: Any, reads: Any) -> Any:
+    """Return what a window reads in a row (address 0: a key without one)."""
+    kind = reads[read, R_KIND]
+    if row == 0:
+        return 0.0 if kind in {READ_COUNT, READ_SUM} else np.nan
+    if kind == READ_COUNT:
+        return np.float64(load(row + 8 * reads[read, R_COUNT]))
+    unit = as_float(reads[read, R_UNIT])
+    total = load(row + 8 * reads[read, R_SUM])
+    if kind == READ_SUM:
+        return np.float64(total) / unit
+    count = load(row + 8 * reads[read, R_COUNT])
+    if kind == READ_MEAN:
+        return np.float64(total) / (np.float64(count) * unit) if count >= 1 else np.nan
+    if count < 2:
+        return np.nan
+    squares = row + 8 * reads[read, R_SQUARES]
+    wide = spread(count, total, load(squares), load(squares + 8))
+    return np.sqrt(wide / np.float64(count * (count - 1))) / unit
+
+
+@inlined
+def put(out: Any, read: Any, row: Any, found: Any, reads: Any) -> None:
+    """Write a value; of several keys' the largest stays (recency: the smallest)."""
+    if found == found:
+        slot = reads[read, R_OUT]
+        kept = out[slot, row]
+        if reads[read, R_KIND] == READ_RECENCY:
+            if not kept <= found:
+                out[slot, row] = found
+        elif not kept >= found:
+            out[slot, row] = found
+
+
+@inlined
+def read_all(
+    address: Any, first: Any, last: Any, readers: Any, money: Any, row: Any, tau: Any, reads: Any, out: Any
+) -> None:
+    """Write what reads ``first`` to ``last`` say of a row at ``address``; ``money`` 1: only money, 0: the rest, -1: all."""
+    for read in range(first, last):
+        if readers & reads[read, R_BIT] and (money < 0 or reads[read, R_MONEY] == money):
+            if reads[read, R_KIND] == READ_RECENCY:
+                put(out, read, row, recency(address, read, tau, reads), reads)
+            else:
+                put(out, read, row, value(address, read, reads), reads)

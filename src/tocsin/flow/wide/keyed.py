@@ -1,0 +1,218 @@
+"""Open addressing over memory: an index of keys to rows, and maps of 64-bit keys to counters.
+
+Linear probing, deletion by backward shift, so neither knows tombstones. Keys are keyed hashes (``flow.hashing``): who
+does not know the seed cannot crowd a place. An index entry holds half a key and a row; the whole key is in the row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tocsin.flow.wide.jit import inlined, kernel
+from tocsin.flow.wide.layout import (
+    A_TAG,
+    A_WIDE,
+    CHUNK_BITS,
+    G_ADD,
+    G_ADD_END,
+    G_RING,
+    M_ENTRIES,
+    M_LIVE,
+    M_MASK,
+    NARROW,
+    ROW_ESCAPED,
+    ROW_GENERATION,
+    ROW_KEY,
+    ROW_NEWEST,
+    ROW_TURNED,
+    T_CHUNKS,
+    T_ESCAPES,
+    T_FREE,
+    T_FREES,
+    T_GENERATION,
+    T_GROUP_END,
+    T_HOPS,
+    T_INDEX,
+    T_LIVE,
+    T_MASK,
+    T_USED,
+    T_WORDS,
+)
+from tocsin.flow.wide.memory import load, store
+
+LOW = 0xFFFFFFFF
+ROW_IN_CHUNK = (1 << CHUNK_BITS) - 1
+U = np.uint64
+
+
+@inlined
+def mixed(key: Any, other: Any, tag: Any) -> Any:
+    """Return a hash of a row's key with something beside it, in the key's own shard (its upper 8 bits), never 0."""
+    x = np.uint64(key) + (np.uint64(other) ^ (np.uint64(tag) * U(0xD6E8FEB86659FD93))) * U(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> U(33))) * U(0xFF51AFD7ED558CCD)
+    x = (x ^ (x >> U(33))) * U(0xC4CEB9FE1A85EC53)
+    x = (x ^ (x >> U(33))) & U(0x00FFFFFFFFFFFFFF)
+    x |= np.uint64(key) & U(0xFF00000000000000)
+    return np.int64(x) if x else np.int64(1)
+
+
+@inlined
+def row_at(tables: Any, table: Any, slot: Any) -> Any:
+    """Return the address of a row."""
+    chunk = load(tables[table, T_CHUNKS] + 8 * (slot >> CHUNK_BITS))
+    return chunk + (slot & ROW_IN_CHUNK) * tables[table, T_WORDS] * 8
+
+
+@inlined
+def find(tables: Any, table: Any, key: Any) -> Any:
+    """Return the slot of a key's row, -1 where it has none."""
+    index, mask, half = tables[table, T_INDEX], tables[table, T_MASK], key & LOW
+    at = half & mask
+    while True:
+        entry = load(index + 8 * at)
+        if entry == 0:
+            return np.int64(-1)
+        if (entry >> 32) & LOW == half:
+            slot = (entry & LOW) - 1
+            if load(row_at(tables, table, slot) + ROW_KEY) == key:
+                return np.int64(slot)
+        at = (at + 1) & mask
+
+
+@inlined
+def insert(tables: Any, table: Any, key: Any, tau: Any) -> Any:
+    """Return the slot of a new, empty row for a key that has none; there is room (``room``)."""
+    slot = tables[table, T_FREE]
+    if slot >= 0:
+        tables[table, T_FREE] = load(row_at(tables, table, slot) + ROW_NEWEST)
+        tables[table, T_FREES] -= 1
+    else:
+        slot = tables[table, T_USED]
+        tables[table, T_USED] = slot + 1
+    row = row_at(tables, table, slot)
+    for word in range(tables[table, T_WORDS]):
+        store(row + 8 * word, 0)
+    store(row + ROW_KEY, key)
+    store(row + ROW_NEWEST, -1)
+    store(row + ROW_GENERATION, tables[table, T_GENERATION])
+    if tables[table, T_HOPS] < tables[table, T_GROUP_END]:
+        store(row + ROW_TURNED, tau)
+    index, mask = tables[table, T_INDEX], tables[table, T_MASK]
+    at = key & LOW & mask
+    while load(index + 8 * at) != 0:
+        at = (at + 1) & mask
+    store(index + 8 * at, ((key & LOW) << 32) | (slot + 1))
+    tables[table, T_LIVE] += 1
+    return np.int64(slot)
+
+
+@inlined
+def seek(maps: Any, at: Any, key: Any) -> Any:
+    """Return the address of a map's entry of a key, or of the free place where it belongs."""
+    entries, mask = maps[at, M_ENTRIES], maps[at, M_MASK]
+    place = key & mask
+    while True:
+        address = entries + 16 * place
+        found = load(address)
+        if found in {key, 0}:
+            return address
+        place = (place + 1) & mask
+
+
+@inlined
+def remove(maps: Any, at: Any, address: Any) -> None:
+    """Take an entry out of a map, and close the gap."""
+    entries, mask = maps[at, M_ENTRIES], maps[at, M_MASK]
+    hole = (address - entries) >> 4
+    place = hole
+    while True:
+        place = (place + 1) & mask
+        key = load(entries + 16 * place)
+        if key == 0:
+            break
+        if ((place - key) & mask) >= ((place - hole) & mask):
+            store(entries + 16 * hole, key)
+            store(entries + 16 * hole + 8, load(entries + 16 * place + 8))
+            hole = place
+    store(entries + 16 * hole, 0)
+    store(entries + 16 * hole + 8, 0)
+    maps[at, M_LIVE] -= 1
+
+
+@inlined
+def free(tables: Any, table: Any, slot: Any, groups: Any, adds: Any, maps: Any) -> None:
+    """Let go of a row: out of the index, its escaped hops out of their map, onto the list of free rows."""
+    row = row_at(tables, table, slot)
+    key = load(row + ROW_KEY)
+    index, mask = tables[table, T_INDEX], tables[table, T_MASK]
+    hole = key & LOW & mask
+    while load(index + 8 * hole) & LOW != slot + 1:
+        hole = (hole + 1) & mask
+    at = hole
+    while True:
+        at = (at + 1) & mask
+        entry = load(index + 8 * at)
+        if entry == 0:
+            break
+        if ((at - ((entry >> 32) & LOW)) & mask) >= ((at - hole) & mask):
+            store(index + 8 * hole, entry)
+            hole = at
+    store(index + 8 * hole, 0)
+    if tables[table, T_HOPS] < tables[table, T_GROUP_END] and load(row + ROW_ESCAPED) != 0:
+        forget_escaped(tables, table, key, groups, adds, maps)
+    store(row + ROW_GENERATION, 0)
+    store(row + ROW_NEWEST, tables[table, T_FREE])
+    tables[table, T_FREE] = slot
+    tables[table, T_FREES] += 1
+    tables[table, T_LIVE] -= 1
+
+
+@inlined
+def forget_escaped(tables: Any, table: Any, key: Any, groups: Any, adds: Any, maps: Any) -> None:
+    """Take all hops of a key out of the table's map of escaped values."""
+    for group in range(tables[table, T_HOPS], tables[table, T_GROUP_END]):
+        for add in range(groups[group, G_ADD], groups[group, G_ADD_END]):
+            if adds[add, A_WIDE] == NARROW and adds[add, A_TAG] != 0:
+                for place in range(groups[group, G_RING]):
+                    address = seek(maps, tables[table, T_ESCAPES], mixed(key, place, adds[add, A_TAG]))
+                    if load(address) != 0:
+                        remove(maps, tables[table, T_ESCAPES], address)
+
+
+@kernel
+def grow_index(old: np.ndarray, new: np.ndarray) -> None:
+    """Copy an index (int64, a power of two) into a larger empty one."""
+    mask = len(new) - 1
+    for entry in old:
+        if entry != 0:
+            at = (entry >> 32) & LOW & mask
+            while new[at] != 0:
+                at = (at + 1) & mask
+            new[at] = entry
+
+
+@kernel
+def fill_index(keys: np.ndarray, slots: np.ndarray, new: np.ndarray) -> None:
+    """Enter keys (int64, distinct) with their slots into an index that has room."""
+    mask = len(new) - 1
+    for row in range(len(keys)):
+        at = keys[row] & LOW & mask
+        while new[at] != 0:
+            at = (at + 1) & mask
+        new[at] = ((keys[row] & LOW) << 32) | (slots[row] + 1)
+
+
+@kernel
+def fill_map(entries: np.ndarray, new: np.ndarray) -> None:
+    """Enter entries int64 [n, 2] (key, value; key 0: none) into a map with room."""
+    mask = len(new) - 1
+    for row in range(len(entries)):
+        key = entries[row, 0]
+        if key != 0:
+            at = key & mask
+            while new[at, 0] != 0:
+                at = (at + 1) & mask
+            new[at, 0] = key
+            new[at, 1] = entries[row, 1]
