@@ -71,6 +71,9 @@ class KeyVault:
         self._name_key = _derived(master, b"tocsin.name")
         self.plane_seed = _derived(master, b"tocsin.plane")[:16]
         """Seeds the keyed hashes of the data plane; as stable as the master key."""
+        self.revealed = frozenset(entity.value for entity in REVEALED)
+        self.epoch = 0
+        """Counts subjects that were forgotten or readmitted: who remembers which keys are noted starts anew."""
         self._wrap = AESGCM(_derived(master, b"tocsin.wrap"))
         self._guard = threading.Lock()
         self._flushing = threading.RLock()
@@ -99,13 +102,17 @@ class KeyVault:
 
     def hash_of(self, shop: str, entity: str, key: str) -> str:
         """Return the pseudonym of a key without taking note of its identity."""
+        digest = hashlib.blake2b(key.encode(), key=self.scope(shop, entity), digest_size=PSEUDONYM_BYTES).digest()
+        return base64.b32encode(digest).decode().lower()
+
+    def scope(self, shop: str, entity: str) -> bytes:
+        """Return the key, 32 bytes, under which an entity's keys are hashed in a shop: a secret like the master key."""
         scope = self._hashes.get((shop, entity))
         if scope is None:
             label = f"{len(shop)}:{shop}{entity}".encode()
             scope = hashlib.blake2b(label, key=self._name_key, digest_size=32).digest()
             self._hashes[(shop, entity)] = scope
-        digest = hashlib.blake2b(key.encode(), key=scope, digest_size=PSEUDONYM_BYTES).digest()
-        return base64.b32encode(digest).decode().lower()
+        return scope
 
     def reveal(self, shop: str, entity: str, pseudonym: str, *, who: str, why: str) -> str:
         """Return the clear key behind a pseudonym, audited; NotFound where none was kept or it was forgotten."""
@@ -160,6 +167,7 @@ class KeyVault:
             self.audit.note(who, "vault.shred", id, {"why": why})
         self._ciphers.clear()
         self._names.clear()
+        self.epoch += 1
         self._records.checkpoint()
         return True
 
@@ -175,6 +183,7 @@ class KeyVault:
             self.audit.note(who, "vault.readmit", id, {"why": why})
         self._ciphers.clear()
         self._names.clear()
+        self.epoch += 1
         return True
 
     def knows(self, shop: str, subject: str) -> bool:

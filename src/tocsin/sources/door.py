@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Door", "redact"]
 
 LONGEST_ATTRIBUTE = 512
-_ENTITIES = frozenset(entity.value for entity in Entity)
+ENTITIES = frozenset(entity.value for entity in Entity)
 
 
 class Door:
@@ -46,6 +46,11 @@ class Door:
         self._vault = vault
         self._default_shop = default_shop
         self._max_event_bytes = max_event_bytes
+
+    @property
+    def default_shop(self) -> str:
+        """The shop of an event that names none and came through a door that belongs to none."""
+        return self._default_shop
 
     @property
     def max_event_bytes(self) -> int:
@@ -148,7 +153,7 @@ class Door:
         name, colon, key = subject.partition(":")
         if colon and key and name in KEY_NAMES:
             if name not in PERSONAL_NAMES:
-                return mask(subject) if name not in _ENTITIES else subject
+                return mask(subject) if name not in ENTITIES else subject
             if key == entry.kept.get(name) and entry.redriven:
                 return subject
             return subject_of(name, self._vault.pseudonym(entry.shop, name, key))

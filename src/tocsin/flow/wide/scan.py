@@ -1,0 +1,172 @@
+"""Scanner: bytes of NDJSON, structured CloudEvents, straight to the cells of a chunk; what is unusual is set aside.
+
+A line that the kernel takes becomes exactly the event that ``sources.door.Door`` makes of it. Everything else (escapes,
+duplicate names, exponents, wrong UTF-8, texts that may need masking, sealed values, whatever is refused) it leaves to
+that door, line by line.
+
+References: CloudEvents 1.0.2 structured mode; RFC 8259; Langdale and Lemire, Parsing gigabytes of JSON per second, VLDB
+Journal 2019, for strings in vectors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from tocsin.core.events import AHEAD_LIMIT, LATE_LIMIT
+from tocsin.flow.wide import scan_values as at_
+from tocsin.flow.wide.blake import STATE_WORDS, key_state
+from tocsin.flow.wide.scan_bytes import PAD
+from tocsin.flow.wide.scan_data import CAUSES
+from tocsin.flow.wide.scan_line import LITERALS, LONGEST_ATTRIBUTE, LONGEST_LINE, scan_body
+from tocsin.flow.wide.scan_tables import Check, Rule, Rules, Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tocsin.flow.hashing import Hasher
+    from tocsin.flow.names import Names
+    from tocsin.flow.wide.scan_chunk import Chunk
+
+__all__ = ["CAUSES", "Check", "Rule", "Rules", "Scanned", "Scanner", "Scope"]
+
+CACHE_LINES = 1 << 16
+KNOWN_FIRST = 1 << 16
+KNOWN_MOST = 1 << 22
+REPORTS = 16_384
+_FOREVER = (1 << 63) - 1
+
+
+class Scope:
+    """One shop: the keys of its pseudonyms, by entity in the order of the rules' ``personal``.
+
+    ``keys`` are 32 bytes each. ``noted`` are the entities whose new keys are to be told.
+    """
+
+    def __init__(self, shop: str, number: int, keys: Mapping[str, bytes], noted: frozenset[str]) -> None:
+        self.shop, self.number = shop, number
+        raw = shop.encode()
+        # A shop that JSON would write otherwise is left to the plain door.
+        self.plain = len(raw) <= LONGEST_ATTRIBUTE and msgspec.json.encode(shop) == b'"' + raw + b'"'
+        self.bytes = len(raw)
+        self.raw = np.frombuffer(raw + bytes(PAD), np.uint8)
+        self.states = np.empty((len(keys), STATE_WORDS), np.uint64)
+        for place, key in enumerate(keys.values()):
+            self.states[place] = key_state(key)
+        self.noted = sum(1 << place for place, entity in enumerate(keys) if entity in noted)
+
+
+class Scanned(msgspec.Struct, frozen=True):
+    """What one call read: rows [start, stop); ``slow`` int64 [n, 4] are (row, start, length, cause) of those left over.
+
+    ``rest`` is where the first line lies that was not read, -1 where all were; ``full`` says that the chunk lacked room
+    for it (else call again). ``reports`` are keys that were not
+    seen before: (place of the entity, key).
+    """
+
+    start: int
+    stop: int
+    rest: int
+    full: bool
+    slow: np.ndarray
+    reports: list[tuple[int, str]]
+
+
+class Scanner:
+    """Scans bodies into chunks, one at a time; not for two threads at once.
+
+    Parameters
+    ----------
+    rules
+        What the door does with each field.
+    """
+
+    def __init__(self, names: Names, hasher: Hasher, rules: Rules) -> None:
+        self.names, self.hasher = names, hasher
+        self.tables = Tables(names, rules)
+        self._flat = self.tables.names.reshape(-1)
+        self._body = np.zeros(1 << 20, np.uint8)
+        self._cache = np.zeros(CACHE_LINES * at_.CACHE_LINE, np.uint8)
+        self._known = np.zeros(KNOWN_FIRST, np.uint64)
+        self._known_count = 0
+        self._reports = np.zeros((REPORTS, 3), np.int64)
+        self._slow = np.zeros((0, 4), np.int64)
+        self._control = np.zeros(at_.CONTROLS, np.int64)
+        self._scratch = np.zeros(at_.SCRATCH, np.int64)
+
+    def forget(self) -> None:
+        """Forget which keys were told of: each is told again."""
+        self._cache[:] = 0
+        self._known[:] = 0
+        self._known_count = 0
+
+    def scan(
+        self, body: bytes | memoryview, at: int, chunk: Chunk, scope: Scope, *, now: int, live: bool, longest: int
+    ) -> Scanned:
+        """Read the lines of a body from ``at`` on into the chunk's free rows; ``longest`` bytes at most are read here."""
+        size = len(body)
+        if size + PAD > len(self._body):
+            self._body = np.zeros(size + size // 2 + PAD, np.uint8)
+        self._body[at:size] = np.frombuffer(body, np.uint8)[at:]
+        self._body[size : size + PAD] = 0
+        control, start = self._control, chunk.n
+        if len(self._slow) < chunk.capacity:
+            self._slow = np.zeros((chunk.capacity, 4), np.int64)
+        if len(self._known) < KNOWN_MOST and 2 * self._known_count > len(self._known):
+            self._grow()
+        elif self._known_count + REPORTS > len(self._known) * 3 // 5:
+            self.forget()
+        control[:] = 0
+        control[at_.AT], control[at_.END] = at, size
+        control[at_.ROW], control[at_.ROWS] = start, chunk.capacity
+        control[at_.USED], control[at_.ROOM] = chunk.used, len(chunk.text) - PAD
+        control[at_.ITEM], control[at_.ITEMS] = chunk.n_items, chunk.item_frame.shape[1]
+        control[at_.NOW], control[at_.TIMELESS] = now, int(live)
+        control[at_.OLDEST] = max(0, now - LATE_LIMIT) if live else 0
+        control[at_.NEWEST] = now + AHEAD_LIMIT if live else _FOREVER
+        control[at_.SHOP], control[at_.SHOP_BYTES] = self.names.shop(scope.shop), scope.bytes
+        control[at_.KNOWN] = self._known_count
+        control[at_.K0 : at_.K1 + 1] = np.array([self.hasher.k0, self.hasher.k1], np.uint64).view(np.int64)
+        control[at_.LONGEST] = min(longest, LONGEST_LINE) if scope.plain else 0
+        control[at_.NOTED], control[at_.SCOPE] = scope.noted, scope.number
+        tables = self.tables
+        scan_body(
+            self._body,
+            chunk.text,
+            chunk.frame,
+            chunk.codes,
+            chunk.tags,
+            chunk.item_frame,
+            chunk.item_tags,
+            tables.item_slot,
+            self._flat,
+            tables.plan,
+            tables.needed,
+            tables.limit,
+            tables.choices,
+            LITERALS,
+            scope.raw,
+            scope.states,
+            self._cache,
+            self._known,
+            self._reports,
+            self._slow,
+            control,
+            self._scratch,
+        )
+        chunk.n, chunk.used, chunk.n_items = (int(control[place]) for place in (at_.ROW, at_.USED, at_.ITEM))
+        self._known_count = int(control[at_.KNOWN])
+        rest = int(control[at_.AT])
+        reports = [
+            (entity, self._body[first : first + length].tobytes().decode())
+            for entity, first, length in self._reports[: control[at_.REPORTS]].tolist()
+        ]
+        slow = self._slow[: control[at_.SLOW]].copy()
+        return Scanned(start, chunk.n, rest if rest < size else -1, bool(control[at_.FULL]), slow, reports)
+
+    def _grow(self) -> None:
+        known = self._known[self._known != 0]
+        self._known = np.zeros(4 * len(self._known), np.uint64)
+        at_.fill_known(self._known, known)

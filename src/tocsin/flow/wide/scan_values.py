@@ -1,0 +1,236 @@
+"""Parts of the scanner's kernel: names, numbers, pseudonyms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tocsin.flow.wide.blake import blake2b15_base32
+from tocsin.flow.wide.jit import kernel
+from tocsin.flow.wide.scan_bytes import byte, head, put_byte, woven
+from tocsin.flow.wide.scan_tables import _C0, _C1, _C2, _SHIFT, LONGEST_NAME, NAME_PLACES
+from tocsin.flow.wide.words import load64, store64
+
+U = np.uint64
+LONGEST_CACHED = 32
+CACHE_LINE = 64
+EXACT = 1 << 53
+NOT_A_NUMBER, INTEGER, DECIMAL = 0, 1, 2
+# Places in the control array.
+(
+    AT,
+    END,
+    ROW,
+    ROWS,
+    USED,
+    ROOM,
+    ITEM,
+    ITEMS,
+    NOW,
+    OLDEST,
+    NEWEST,
+    SHOP,
+    SLOW,
+    REPORTS,
+    KNOWN,
+    K0,
+    K1,
+    LONGEST,
+    NOTED,
+    SCOPE,
+    PENDING,
+    TIMELESS,
+    SHOP_BYTES,
+    FULL,
+    CONTROLS,
+) = range(25)
+# Places in the scratch array: names that the vocabulary does not know (start, length), then reports under way.
+UNKNOWN_MOST = 16
+WAITING = 2 * UNKNOWN_MOST
+WAITING_MOST = 16
+SCRATCH = WAITING + 2 * WAITING_MOST
+_TENS = np.array([10.0**exponent for exponent in range(23)])
+
+
+@woven
+def name_at(names: np.ndarray, table: Any, body: np.ndarray, start: Any, length: Any) -> Any:
+    """Return the number of the name at ``body[start : start + length]`` in a table, -1 for another."""
+    if length > LONGEST_NAME or length == 0:
+        return np.int64(-1)
+    w0, w1, w2 = head(body, start, length), head(body, start + 8, length - 8), head(body, start + 16, length - 16)
+    mixed = w0 * U(_C0) ^ (w1 + U(length)) * U(_C1) ^ w2 * U(_C2)
+    at = np.int64(((mixed ^ (mixed >> U(29))) * U(_C0)) >> U(_SHIFT))
+    base = table * (NAME_PLACES * 4)
+    while True:
+        place = base + 4 * at
+        meta = names[place + 3]
+        if meta == U(0):
+            return np.int64(-1)
+        if names[place] == w0 and names[place + 1] == w1 and names[place + 2] == w2 and meta >> U(32) == U(length):
+            return np.int64(meta & U(0xFFFFFFFF)) - 1
+        at = (at + 1) & (NAME_PLACES - 1)
+
+
+@woven
+def chosen(choices: np.ndarray, number: Any, body: np.ndarray, start: Any, length: Any) -> Any:
+    """Return whether a text is one of a field's choices."""
+    if length > LONGEST_NAME:
+        return False
+    w0, w1, w2 = head(body, start, length), head(body, start + 8, length - 8), head(body, start + 16, length - 16)
+    for place in range(choices.shape[1]):
+        if choices[number, place, 3] == U(0):
+            return False
+        if choices[number, place, 0] == w0 and choices[number, place, 1] == w1 and choices[number, place, 2] == w2:
+            if choices[number, place, 3] == U(length):
+                return True
+    return False
+
+
+@woven
+def number_at(body: np.ndarray, start: Any) -> Any:
+    """Return (kind, end, integer, decimal) of a JSON number: at most 18 digits, no exponent, no ``-0``."""
+    at = start
+    negative = byte(body, at) == 0x2D
+    if negative:
+        at += 1
+    first = at
+    whole = np.int64(0)
+    digit = byte(body, at) - 48
+    while 0 <= digit <= 9:
+        whole = whole * 10 + digit
+        at += 1
+        digit = byte(body, at) - 48
+    digits = at - first
+    kind = np.int64(INTEGER)
+    value = 0.0
+    if digits == 0 or digits > 18 or (digits > 1 and byte(body, first) == 48):
+        kind = np.int64(NOT_A_NUMBER)
+    elif digit == 0x2E - 48:
+        at += 1
+        point = at
+        digit = byte(body, at) - 48
+        while 0 <= digit <= 9:
+            whole = whole * 10 + digit
+            at += 1
+            digit = byte(body, at) - 48
+        decimals = at - point
+        # Both the digits and the power of ten are exact doubles: one division rounds once.
+        if decimals == 0 or digits + decimals > 18 or whole > EXACT:
+            kind = np.int64(NOT_A_NUMBER)
+        else:
+            kind = np.int64(DECIMAL)
+            value = np.float64(whole) / _TENS[decimals]
+    elif negative and whole == 0:
+        kind = np.int64(NOT_A_NUMBER)
+    if digit == 0x65 - 48 or digit == 0x45 - 48:
+        kind = np.int64(NOT_A_NUMBER)
+    if negative:
+        whole, value = -whole, -value
+    return kind, at, whole, value
+
+
+@woven
+def put_integer(out: np.ndarray, at: Any, value: Any) -> Any:
+    """Write an integer that is not negative in decimal and return where it ends."""
+    digits = 1
+    rest = value
+    while rest >= 10:
+        rest //= 10
+        digits += 1
+    end = at + digits
+    place = end - 1
+    left = U(value)
+    while place >= at:
+        above = left // U(10)
+        put_byte(out, place, 48 + np.int64(left - above * U(10)))
+        left = above
+        place -= 1
+    return end
+
+
+@woven
+def pseudonym_at(
+    body: np.ndarray,
+    start: Any,
+    length: Any,
+    entity: Any,
+    text: np.ndarray,
+    at: Any,
+    states: np.ndarray,
+    cache: np.ndarray,
+    known: np.ndarray,
+    reports: np.ndarray,
+    control: np.ndarray,
+    scratch: np.ndarray,
+) -> None:
+    """Write the pseudonym of ``body[start : start + length]`` into ``text[at : at + 24]``.
+
+    One that is of a noted entity and not among ``known`` waits in ``reports`` until its line is accepted.
+    """
+    w0, w1 = head(body, start, length), head(body, start + 8, length - 8)
+    w2, w3 = head(body, start + 16, length - 16), head(body, start + 24, length - 24)
+    tag = U(1 << 63) | U(control[SCOPE]) << U(16) | U(entity) << U(8) | U(length)
+    mixed = (w0 ^ U(control[K0])) * U(_C0) ^ (w1 ^ U(control[K1])) * U(_C1) ^ (w2 + tag) * U(_C2) ^ w3 * U(_C0)
+    mixed = (mixed ^ (mixed >> U(32))) * U(_C1)
+    line = (np.int64(mixed >> U(32)) & (len(cache) // CACHE_LINE - 1)) * CACHE_LINE
+    short = length <= LONGEST_CACHED
+    if short and load64(cache, line + 56) == tag:
+        if load64(cache, line + 24) == w0 and load64(cache, line + 32) == w1:
+            if load64(cache, line + 40) == w2 and load64(cache, line + 48) == w3:
+                store64(text, at, load64(cache, line))
+                store64(text, at + 8, load64(cache, line + 8))
+                store64(text, at + 16, load64(cache, line + 16))
+                return
+    blake2b15_base32(states[entity], body, start, length, text, at)
+    p0, p1, p2 = load64(text, at), load64(text, at + 8), load64(text, at + 16)
+    if (control[NOTED] >> entity) & 1:
+        print_ = (p0 * U(_C0)) ^ (p1 * U(_C1)) ^ (p2 * U(_C2))
+        print_ = (print_ ^ (print_ >> U(32))) * U(_C0) | U(1)
+        if not is_known(known, print_):
+            place = control[REPORTS] + control[PENDING]
+            reports[place, 0], reports[place, 1], reports[place, 2] = entity, start, length
+            scratch[WAITING + 2 * control[PENDING]] = np.int64(print_)
+            scratch[WAITING + 2 * control[PENDING] + 1] = line if short else np.int64(-1)
+            control[PENDING] += 1
+    if short:
+        store64(cache, line, p0)
+        store64(cache, line + 8, p1)
+        store64(cache, line + 16, p2)
+        store64(cache, line + 24, w0)
+        store64(cache, line + 32, w1)
+        store64(cache, line + 40, w2)
+        store64(cache, line + 48, w3)
+        store64(cache, line + 56, tag)
+
+
+@woven
+def is_known(known: np.ndarray, print_: Any) -> Any:
+    """Return whether a pseudonym's print is in the set."""
+    mask = U(len(known) - 1)
+    at = (print_ >> U(20)) & mask
+    while known[at] != U(0):
+        if known[at] == print_:
+            return True
+        at = (at + U(1)) & mask
+    return False
+
+
+@woven
+def make_known(known: np.ndarray, print_: Any) -> Any:
+    """Put a print into the set; return 1 where it was not there."""
+    mask = U(len(known) - 1)
+    at = (print_ >> U(20)) & mask
+    while known[at] != U(0):
+        if known[at] == print_:
+            return np.int64(0)
+        at = (at + U(1)) & mask
+    known[at] = print_
+    return np.int64(1)
+
+
+@kernel
+def fill_known(known: np.ndarray, prints: np.ndarray) -> None:
+    """Put these prints into the set."""
+    for print_ in prints:
+        make_known(known, print_)
