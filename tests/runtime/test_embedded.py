@@ -164,13 +164,14 @@ class Failing(MemoryJournal):
 
     def commit(self) -> None:
         if self.full:
-            self._pending.clear()
             raise Retryable("no space left on the device", after_s=5)
         super().commit()
 
     def recover(self) -> None:
         if self.full:
             raise Retryable("no space left on the device", after_s=5)
+        self._pending.clear()
+        self._next = self._at
 
 
 def test_a_full_disk_refuses_events_serves_the_fallback_and_loses_nothing_that_was_folded(tmp_path: Path) -> None:

@@ -249,10 +249,10 @@ class Slow:
         self._go_on = go_on
         self.reached = False
 
-    def append(self, events: list[Event]) -> None:
+    def extend(self, parts: list[Any]) -> None:
         self.reached = True
         self._go_on.wait(10)
-        self._inner.append(events)
+        self._inner.extend(parts)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -265,10 +265,10 @@ class Sick:
         self._inner = inner
         self.sick = False
 
-    def append(self, events: list[Event]) -> None:
+    def extend(self, parts: list[Any]) -> None:
         if self.sick:
             raise Retryable("no space left on the device")
-        self._inner.append(events)
+        self._inner.extend(parts)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

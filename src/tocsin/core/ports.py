@@ -29,6 +29,10 @@ class Journal(Protocol):
         """Write events (already stamped, seq ascending) to the open segment; Retryable when the disk refuses."""
         ...
 
+    def extend(self, parts: Sequence[Any]) -> None:
+        """Write lists of events, blocks of the wide lane and columns (``ledger.blocks``) at once, or none of them."""
+        ...
+
     def commit(self) -> None:
         """Make all that was appended durable (fdatasync).
 
@@ -39,6 +43,14 @@ class Journal(Protocol):
 
     def read(self, after_seq: int = 0) -> Iterator[Event]:
         """Yield the committed events with seq > after_seq in order."""
+        ...
+
+    def read_blocks(self, after_seq: int = 0) -> Iterator[Any]:
+        """Yield the same events in blocks and lists, as they were written."""
+        ...
+
+    def read_columns(self, after_seq: int = 0) -> Iterator[Any]:
+        """Yield the verdicts that were written as columns, judged beyond ``after_seq``."""
         ...
 
     def last(self) -> tuple[int, int]:

@@ -589,6 +589,8 @@ INTERNAL: dict[str, tuple[str, str]] = {
     "tocsin.model": ("a model was published or rolled back", "模型发布或回滚"),
     "tocsin.mode": ("a mode, budget or kill switch changed", "模式、额度或总闸变更"),
     "tocsin.list": ("a named list changed", "名单变更"),
+    "tocsin.windows": ("the windows that people declared changed", "人员声明的窗口变更"),
+    "tocsin.warm": ("a new window has caught up with the past", "新窗口已补齐历史"),
     "tocsin.tick": ("time went on without an event while something was due", "无事件期间的时钟推进"),
     "tocsin.fault": ("a part of Tocsin failed", "内部故障"),
 }

@@ -1,7 +1,8 @@
 """Control: the internal events that change what the fold does, each at its place in the journal.
 
 ``tocsin.rules`` {rules: [...]}, ``tocsin.model`` {desk, digest, stage, artefact_b64?}, ``tocsin.list`` {name, value,
-expires?, op?}, ``tocsin.mode`` {desk, mode}; ``campaign.planned`` keeps the campaigns.
+expires?, op?}, ``tocsin.mode`` {desk, mode}, ``tocsin.windows`` {windows: [...]} (the house's own), ``tocsin.warm``
+{windows: [names]}; ``campaign.planned`` keeps the campaigns.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from tocsin.core.campaign import Campaign
 from tocsin.core.events import DAY, Event
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from tocsin.flow.lists import Lists
     from tocsin.flow.seats import Seat
 
-CONTROL = ("tocsin.rules", "tocsin.model", "tocsin.list", "tocsin.mode")
+CONTROL = ("tocsin.rules", "tocsin.model", "tocsin.list", "tocsin.mode", "tocsin.windows", "tocsin.warm")
 CAMPAIGN = "campaign.planned"
 CAMPAIGN_MEMORY = 8 * DAY
 
@@ -61,6 +64,15 @@ class Campaigns:
             return 1.0, None
         best = max(running, key=lambda plan: (plan.factor(time), plan.id))
         return best.factor(time), best
+
+    def state(self) -> list[Any]:
+        """Return the planned campaigns as plain values."""
+        return [msgspec.to_builtins(plan) for plan in self._planned.values()]
+
+    def restore(self, documents: list[Any]) -> None:
+        """Take up what ``state`` returned."""
+        plans = [msgspec.convert(document, Campaign) for document in documents]
+        self._planned = {(plan.shop, plan.id): plan for plan in plans}
 
     def canonical(self, tau: int) -> list[str]:
         """Return the campaigns that can still matter."""

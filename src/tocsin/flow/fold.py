@@ -20,6 +20,7 @@ from tocsin.errors import Misconfigured, TocsinError
 from tocsin.flow.answers import Answers
 from tocsin.flow.control import CAMPAIGN, CONTROL, Campaigns, change_list, change_mode, model_of
 from tocsin.flow.engine import engine
+from tocsin.flow.house import House
 from tocsin.flow.lists import Lists
 from tocsin.flow.outputs import Fault, Folded, Row, Scored
 from tocsin.flow.rules import RuleSet, fired
@@ -27,7 +28,7 @@ from tocsin.flow.run import Run
 from tocsin.flow.seats import Seat, guarded, judge_until, woken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from tocsin.core.desk import Bucket, Deadline, Desk, Miss, Rule, Series
     from tocsin.core.events import Event
@@ -83,8 +84,7 @@ class Fold:
         self.tau = 0
         self._load = load_model
         self._counters: Counter[str] = Counter()
-        self._told: dict[str, int] = {}
-        self._house = tuple({w.name: w for desk in reversed(desks) for w in reversed(desk.windows)}.values())[::-1]
+        self.told: dict[str, int] = {}
         self._watchers: dict[Series | Deadline, list[str]] = {}
         for desk in desks:
             watched: tuple[Series | Deadline, ...] = (*desk.series, *desk.deadlines)
@@ -93,6 +93,19 @@ class Fold:
             self.windows.declare(desk.windows, desk.reads)
             self.tracks.declare(desk.series)
             self.deadlines.declare(desk.deadlines)
+        self.house = House(desks, self.engine, self.rules)
+
+    def own_counters(self) -> dict[str, int]:
+        """Return the counts that are the fold's own: those of windows and series lie with them."""
+        return dict(self._counters)
+
+    def restore_counters(self, counters: Mapping[str, int]) -> None:
+        """Take up what ``own_counters`` returned."""
+        self._counters.update(counters)
+
+    def artefact(self, digest: str) -> bytes | None:
+        """Return a model's artefact by its digest; Misconfigured where there is no store."""
+        return model_of({"digest": digest}, self._load)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -141,7 +154,7 @@ class Fold:
 
     def digest(self) -> str:
         """Return the hash of all state that can still matter: equal for folds of equal streams."""
-        told = sorted((name, tau) for name, tau in self._told.items() if tau > self.tau - TOLD_MEMORY)
+        told = sorted((name, tau) for name, tau in self.told.items() if tau > self.tau - TOLD_MEMORY)
         parts: list[Any] = [
             self.tau,
             self.windows.digest(),
@@ -150,6 +163,7 @@ class Fold:
             self.campaigns.canonical(self.tau),
             self.lists.canonical(self.tau),
             self.rules.canonical(),
+            self.house.canonical(),
             [seat.canonical() for seat in self.seats.values()],
             told,
         ]
@@ -176,13 +190,13 @@ class Fold:
                 self._hear(name, seat, part, table, rows, answers, run)
         house = self.rules.by_desk.get("", ())
         if house:
-            table = self.windows.table(self._house, columns, batch.n)
+            table = self.windows.table(self.house.windows, columns, batch.n)
             for ready, hits in fired(house, batch, table, answers.scores, self.lists, self._counters):
                 answers.ruled(ready, hits)
         folded.rows.extend(answers.rows(asked, offset, bulk=bulk))
         if bulk:
             folded.scored.extend(answers.scored_only())
-        self.tau = self.engine.last_tau(batch)
+        self.tau = int(self.engine.taus(batch)[-1])
         self._finish(run, folded)
 
     def _hear(
@@ -257,13 +271,13 @@ class Fold:
         for place, tau, desk, signal in sorted(run.said, key=lambda said: said[0]):
             if not run.before_fault(desk, place):
                 continue
-            told = self._told.get(signal.id)
+            told = self.told.get(signal.id)
             if told is None or told <= tau - TOLD_MEMORY:
-                self._told.pop(signal.id, None)
-                self._told[signal.id] = tau
+                self.told.pop(signal.id, None)
+                self.told[signal.id] = tau
                 folded.signals.append(signal)
-        while self._told and (oldest := next(iter(self._told))) and self._told[oldest] <= self.tau - TOLD_MEMORY:
-            del self._told[oldest]
+        while self.told and (oldest := next(iter(self.told))) and self.told[oldest] <= self.tau - TOLD_MEMORY:
+            del self.told[oldest]
         for desk, (_, error) in sorted(run.faults.items(), key=lambda fault: fault[1][0]):
             folded.faults.append(Fault(desk, error))
             name, _, shadow = desk.partition(":")
@@ -285,6 +299,10 @@ class Fold:
                 self.lists.sweep(event.tau)
             elif event.type == "tocsin.mode":
                 change_mode(data, self.seats)
+            elif event.type == "tocsin.windows":
+                self.house.declare(data.get("windows"))
+            elif event.type == "tocsin.warm":
+                self.house.adopt(data.get("windows"), event.seq)
             else:
                 self._put_model(data)
         except TocsinError as error:

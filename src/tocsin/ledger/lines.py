@@ -7,8 +7,10 @@ from array import array
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 class Ring:
@@ -29,6 +31,15 @@ class Ring:
             return
         self._sums[bucket] = self._sums.get(bucket, 0) + amount
 
+    def state(self) -> dict[int, int]:
+        """Return the sums by bucket, as plain values."""
+        return dict(self._sums)
+
+    def restore(self, sums: Mapping[int, int]) -> None:
+        """Take up what ``state`` returned."""
+        self._sums = dict(sums)
+        self._newest = max(self._sums, default=0)
+
     def total(self, start: int, end: int) -> int:
         """Return the sum over the buckets start .. end - 1."""
         if end - start > len(self._sums):
@@ -46,7 +57,7 @@ class Line:
     """One line of a series: starts ascending, values (NaN missing) and counts, 24 bytes a point."""
 
     def __init__(self, keep: int) -> None:
-        self._keep = keep
+        self.keep = keep
         self.starts = array("q")
         self.values = array("d")
         self.counts = array("q")
@@ -62,9 +73,9 @@ class Line:
         self.starts.insert(place, start)
         self.values.insert(place, value)
         self.counts.insert(place, n)
-        surplus = len(self.starts) - self._keep
+        surplus = len(self.starts) - self.keep
         # Cut in steps of an eighth, so that a full line does not move all its points for each new one.
-        if surplus <= self._keep // 8:
+        if surplus <= self.keep // 8:
             return 1
         del self.starts[:surplus], self.values[:surplus], self.counts[:surplus]
         return 1 - surplus
@@ -102,6 +113,27 @@ class LineStore:
             silent = min(self._lines, key=lambda one: self._lines[one].starts[-1])
             self._size -= len(self._lines.pop(silent).starts)
 
+    def state(self) -> tuple[list[Any], dict[str, np.ndarray]]:
+        """Return (name, key, shop, keep, points) of every line, and the points of all, one line after the other."""
+        lines = self._lines.values()
+        heads = [[*scope, line.keep, len(line.starts)] for scope, line in self._lines.items()]
+        return heads, {
+            "starts": _joined([line.starts for line in lines], np.int64),
+            "values": _joined([line.values for line in lines], np.float64),
+            "counts": _joined([line.counts for line in lines], np.int64),
+        }
+
+    def restore(self, heads: Sequence[Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Take up what ``state`` returned."""
+        self._lines, self._size, at = {}, 0, 0
+        for name, key, shop, keep, points in heads:
+            line = self._lines[(name, key, shop)] = Line(keep)
+            line.starts.frombytes(arrays["starts"][at : at + points].tobytes())
+            line.values.frombytes(arrays["values"][at : at + points].tobytes())
+            line.counts.frombytes(arrays["counts"][at : at + points].tobytes())
+            at += points
+            self._size += points
+
     def find(self, name: str, key: str, shop: str) -> Line | None:
         """Return the line; without a shop, that of the first shop that has it."""
         if shop:
@@ -114,3 +146,8 @@ class LineStore:
     def names(self) -> list[tuple[str, str, str]]:
         """Return (name, key, shop) of every line, sorted."""
         return sorted(self._lines)
+
+
+def _joined(parts: Sequence[array[Any]], dtype: type) -> np.ndarray:
+    """Return arrays one after the other, as a copy."""
+    return np.frombuffer(b"".join(part.tobytes() for part in parts), dtype)

@@ -17,6 +17,8 @@ from tocsin.ledger.lines import LineStore, Ring
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import numpy as np
+
     from tocsin.core.desk import Bucket
     from tocsin.core.events import Event
     from tocsin.core.ports import Records
@@ -84,6 +86,38 @@ class Views:
         self._answers = {decision.value: Ring(2 * HOUR // MINUTE) for decision in Decision}
         self._lines = LineStore(most_points)
         self._tau = 0
+
+    # State ------------------------------------------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return all numbers as (plain values, arrays)."""
+        with self._guard:
+            heads, arrays = self._lines.state()
+            money = [[*scope, *(ring.state() for ring in rings)] for scope, rings in self._money.items()]
+            return {
+                "seconds": self._seconds.state(),
+                "minutes": self._minutes.state(),
+                "types": dict(self._types),
+                "money": money,
+                "answers": {word: ring.state() for word, ring in self._answers.items()},
+                "lines": heads,
+                "tau": self._tau,
+            }, arrays
+
+    def restore(self, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Take up what ``state`` returned."""
+        with self._guard:
+            self._seconds.restore(meta["seconds"])
+            self._minutes.restore(meta["minutes"])
+            self._types = dict(meta["types"])
+            for kind, currency, seconds, minutes in meta["money"]:
+                rings = self._money[(kind, currency)] = (Ring(KEEP_S), Ring(KEEP_MINUTES))
+                rings[0].restore(seconds)
+                rings[1].restore(minutes)
+            for word, sums in meta["answers"].items():
+                self._answers[word].restore(sums)
+            self._lines.restore(meta["lines"], arrays)
+            self._tau = meta["tau"]
 
     # Feeding ----------------------------------------------------------------------------------------------------
 

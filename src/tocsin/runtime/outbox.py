@@ -190,9 +190,7 @@ class Outbox:
                 self.journal.recover()
             self._flush_keys()
             began = time.perf_counter()
-            for parcel in batch:
-                for record in parcel.records:
-                    _append(self.journal, record)
+            self.journal.extend([record for parcel in batch for record in parcel.records])
             written = time.perf_counter()
             self.journal.commit()
             ended = time.perf_counter()
@@ -227,10 +225,3 @@ def _tell(parcel: Parcel, error: Retryable | None) -> None:
     if told is not None:
         told(error)
 
-
-def _append(journal: Journal, record: Any) -> None:
-    """Append one record of a parcel: a list of events, or a block or columns of the wide lane."""
-    if isinstance(record, list):
-        journal.append(record)
-    else:
-        journal.append_record(record)

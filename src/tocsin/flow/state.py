@@ -1,0 +1,73 @@
+"""The state of a fold as plain values and arrays, and back: what a snapshot holds of it.
+
+Windows, series and deadlines are kept by what they were declared as: a fold of other declarations takes up what it
+still knows, and leaves the rest missing until it is warm.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tocsin.core.signal import Mode
+from tocsin.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from tocsin.flow.fold import Fold
+
+PARTS = ("windows", "tracks", "deadlines")
+
+
+def state_of(fold: Fold) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return (plain values, arrays by ``part/name``) of a fold on the compiled plane; Misconfigured on the plain one.
+
+    The arrays may be the fold's own memory: copy or write them before the next step.
+    """
+    if not fold.engine.wide:
+        raise Misconfigured("the plain plane keeps no snapshots: its state is folded from the journal")
+    meta: dict[str, Any] = {
+        "tau": fold.tau,
+        "seed": fold.engine.hasher.text("seed"),
+        "told": list(fold.told.items()),
+        "counters": fold.own_counters(),
+        "campaigns": fold.campaigns.state(),
+        "lists": fold.lists.values,
+        "rules": fold.rules.documents(),
+        "house": fold.house.documents(),
+        "seats": {name: [seat.mode.value, dict(seat.digests), seat.out] for name, seat in fold.seats.items()},
+    }
+    arrays: dict[str, np.ndarray] = {}
+    for part in PARTS:
+        own, found = getattr(fold, part).state()
+        meta[part] = own
+        arrays.update({f"{part}/{name}": array for name, array in found.items()})
+    return meta, arrays
+
+
+def restore_into(fold: Fold, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Put a state into a fold that has folded nothing; Misconfigured where it was made under another seed."""
+    if meta["seed"] != fold.engine.hasher.text("seed"):
+        raise Misconfigured("the snapshot was made under another master key")
+    fold.tau = meta["tau"]
+    fold.told.update(meta["told"])
+    fold.restore_counters(meta["counters"])
+    fold.campaigns.restore(meta["campaigns"])
+    for name, values in meta["lists"].items():
+        for value, expires in values.items():
+            fold.lists.add(name, value, expires)
+    fold.house.declare(meta["house"])
+    fold.rules.replace(meta["rules"])
+    for name, (mode, digests, out) in meta["seats"].items():
+        seat = fold.seats.get(name)
+        if seat is None:
+            continue
+        seat.mode, seat.out = Mode(mode), out
+        for stage in ("live", "shadow"):
+            if digests[stage]:
+                seat.put_model(digests[stage], stage, fold.artefact(digests[stage]))
+    for part in PARTS:
+        mine = {name.removeprefix(f"{part}/"): array for name, array in arrays.items() if name.startswith(f"{part}/")}
+        getattr(fold, part).restore(meta[part], mine)
