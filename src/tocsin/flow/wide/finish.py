@@ -19,12 +19,13 @@ from tocsin.flow.wide.layout import (
     R_SQUARES,
     R_SUM,
     R_UNIT,
+    READ_BYTES,
     READ_COUNT,
     READ_MEAN,
     READ_RECENCY,
     READ_SUM,
 )
-from tocsin.flow.wide.memory import as_float, high_product, load
+from tocsin.flow.wide.memory import as_float, get, high_product, load
 
 MICROS = 1e6
 SPAN_HOPS = 24
@@ -58,48 +59,48 @@ def spread(count: Any, total: Any, low: Any, high: Any) -> Any:
 
 
 @inlined
-def recency(row: Any, read: Any, tau: Any, reads: Any) -> Any:
+def recency(row: Any, read: Any, tau: Any) -> Any:
     """Return the seconds since the last entry, NaN where there is none in the window."""
-    last = load(row + 8 * reads[read, R_COUNT]) - 1 if row else np.int64(-1)
-    hop = reads[read, R_HOP]
+    last = load(row + 8 * get(read, R_COUNT)) - 1 if row else np.int64(-1)
+    hop = get(read, R_HOP)
     if hop != 0:
-        first = ((tau - reads[read, R_DELAY]) // hop - (SPAN_HOPS - 1)) * hop
+        first = ((tau - get(read, R_DELAY)) // hop - (SPAN_HOPS - 1)) * hop
     else:
-        first = tau - reads[read, R_DELAY] - reads[read, R_SPAN] + 1
+        first = tau - get(read, R_DELAY) - get(read, R_SPAN) + 1
     if last < 0 or last < first:
         return np.nan
     return np.float64(tau - last) / MICROS
 
 
 @inlined
-def value(row: Any, read: Any, reads: Any) -> Any:
+def value(row: Any, read: Any) -> Any:
     """Return what a window reads in a row (address 0: a key without one)."""
-    kind = reads[read, R_KIND]
+    kind = get(read, R_KIND)
     if row == 0:
-        return 0.0 if kind in {READ_COUNT, READ_SUM} else np.nan
+        return 0.0 if kind <= READ_SUM else np.nan
     if kind == READ_COUNT:
-        return np.float64(load(row + 8 * reads[read, R_COUNT]))
-    unit = as_float(reads[read, R_UNIT])
-    total = load(row + 8 * reads[read, R_SUM])
+        return np.float64(load(row + 8 * get(read, R_COUNT)))
+    unit = as_float(get(read, R_UNIT))
+    total = load(row + 8 * get(read, R_SUM))
     if kind == READ_SUM:
         return np.float64(total) / unit
-    count = load(row + 8 * reads[read, R_COUNT])
+    count = load(row + 8 * get(read, R_COUNT))
     if kind == READ_MEAN:
         return np.float64(total) / (np.float64(count) * unit) if count >= 1 else np.nan
     if count < 2:
         return np.nan
-    squares = row + 8 * reads[read, R_SQUARES]
+    squares = row + 8 * get(read, R_SQUARES)
     wide = spread(count, total, load(squares), load(squares + 8))
     return np.sqrt(wide / np.float64(count * (count - 1))) / unit
 
 
 @inlined
-def put(out: Any, read: Any, row: Any, found: Any, reads: Any) -> None:
+def write(out: Any, read: Any, row: Any, found: Any) -> None:
     """Write a value; of several keys' the largest stays (recency: the smallest)."""
     if found == found:
-        slot = reads[read, R_OUT]
+        slot = get(read, R_OUT)
         kept = out[slot, row]
-        if reads[read, R_KIND] == READ_RECENCY:
+        if get(read, R_KIND) == READ_RECENCY:
             if not kept <= found:
                 out[slot, row] = found
         elif not kept >= found:
@@ -107,13 +108,11 @@ def put(out: Any, read: Any, row: Any, found: Any, reads: Any) -> None:
 
 
 @inlined
-def read_all(
-    address: Any, first: Any, last: Any, readers: Any, money: Any, row: Any, tau: Any, reads: Any, out: Any
-) -> None:
-    """Write what reads ``first`` to ``last`` say of a row at ``address``; ``money`` 1: only money, 0: the rest, -1: all."""
-    for read in range(first, last):
-        if readers & reads[read, R_BIT] and (money < 0 or reads[read, R_MONEY] == money):
-            if reads[read, R_KIND] == READ_RECENCY:
-                put(out, read, row, recency(address, read, tau, reads), reads)
+def read_all(address: Any, first: Any, last: Any, readers: Any, money: Any, row: Any, tau: Any, out: Any) -> None:
+    """Write what the reads say of a row at ``address``; ``money`` 1: those of money, 0: the rest, -1: all."""
+    for read in range(first, last, READ_BYTES):
+        if readers & get(read, R_BIT) and (money < 0 or get(read, R_MONEY) == money):
+            if get(read, R_KIND) == READ_RECENCY:
+                write(out, read, row, recency(address, read, tau))
             else:
-                put(out, read, row, value(address, read, reads), reads)
+                write(out, read, row, value(address, read))

@@ -18,6 +18,7 @@ from tocsin.flow.wide.layout import (
     A_TAG,
     A_WIDE,
     A_WORD,
+    ADD_BYTES,
     DOUBLE,
     G_ADD,
     G_ADD_END,
@@ -30,6 +31,7 @@ from tocsin.flow.wide.layout import (
     G_NOW,
     G_RING,
     G_START,
+    GROUP_BYTES,
     M_LIVE,
     NARROW,
     ROW_ESCAPED,
@@ -39,7 +41,7 @@ from tocsin.flow.wide.layout import (
     T_GROUP_END,
     T_HOPS,
 )
-from tocsin.flow.wide.memory import high_product, load, load_half, store, store_half
+from tocsin.flow.wide.memory import get, high_product, load, load_half, put, store, store_half
 
 SPAN_HOPS = 24
 
@@ -71,16 +73,16 @@ def square(value: Any) -> Any:
 
 
 @inlined
-def escaped(row: Any, place: Any, tag: Any, at: Any, maps: Any) -> Any:
+def escaped(row: Any, place: Any, tag: Any, at: Any) -> Any:
     """Return what of a narrow hop's value is in the map, in units of 2^32."""
     if load(row + ROW_ESCAPED) == 0:
         return np.int64(0)
-    address = seek(maps, at, mixed(load(row + ROW_KEY), place, tag))
+    address = seek(at, mixed(load(row + ROW_KEY), place, tag))
     return load(address + 8) if load(address) != 0 else np.int64(0)
 
 
 @inlined
-def put_narrow(row: Any, ring: Any, place: Any, tag: Any, value: Any, at: Any, maps: Any) -> None:
+def put_narrow(row: Any, ring: Any, place: Any, tag: Any, value: Any, at: Any) -> None:
     """Put a value in a narrow hop, what does not fit in the map."""
     cell = row + 4 * (ring + place)
     store_half(cell, value)
@@ -88,36 +90,36 @@ def put_narrow(row: Any, ring: Any, place: Any, tag: Any, value: Any, at: Any, m
     if rest == 0 and load(row + ROW_ESCAPED) == 0:
         return
     key = mixed(load(row + ROW_KEY), place, tag)
-    address = seek(maps, at, key)
+    address = seek(at, key)
     if rest != 0:
         if load(address) == 0:
             store(address, key)
-            maps[at, M_LIVE] += 1
+            put(at, M_LIVE, get(at, M_LIVE) + 1)
         store(address + 8, rest)
         store(row + ROW_ESCAPED, 1)
     elif load(address) != 0:
-        remove(maps, at, address)
+        remove(at, address)
 
 
 @inlined
-def add_to_hop(row: Any, group: Any, add: Any, low: Any, high: Any, groups: Any, adds: Any, maps: Any, at: Any) -> None:
+def add_to_hop(row: Any, group: Any, add: Any, low: Any, high: Any, at: Any) -> None:
     """Add to the hop of now, and to the total where there is no delay (``at`` is the table's map)."""
-    place = groups[group, G_NOW] % groups[group, G_RING]
-    ring, width, word = adds[add, A_RING], adds[add, A_WIDE], row + 8 * adds[add, A_WORD]
+    place = get(group, G_NOW) % get(group, G_RING)
+    ring, width, word = get(add, A_RING), get(add, A_WIDE), row + 8 * get(add, A_WORD)
     if width == NARROW:
-        tag = adds[add, A_TAG]
+        tag = get(add, A_TAG)
         cell = row + 4 * (ring + place)
         value = load_half(cell) + low
         if tag != 0:
-            value += escaped(row, place, tag, at, maps) << 32
-            put_narrow(row, ring, place, tag, value, at, maps)
+            value += escaped(row, place, tag, at) << 32
+            put_narrow(row, ring, place, tag, value, at)
         else:
             store_half(cell, value)
     elif width == DOUBLE:
         add_double(row + 8 * (ring + 2 * place), low, high)
     else:
         store(row + 8 * (ring + place), load(row + 8 * (ring + place)) + low)
-    if groups[group, G_DELAY] == 0:
+    if get(group, G_DELAY) == 0:
         if width == DOUBLE:
             add_double(word, low, high)
         else:
@@ -125,16 +127,16 @@ def add_to_hop(row: Any, group: Any, add: Any, low: Any, high: Any, groups: Any,
 
 
 @inlined
-def renew(row: Any, group: Any, add: Any, first: Any, groups: Any, adds: Any, maps: Any, at: Any) -> None:
+def renew(row: Any, group: Any, add: Any, first: Any, at: Any) -> None:
     """Empty the hops from ``first`` to now, and sum up the window's hops anew."""
-    size, now = groups[group, G_RING], groups[group, G_NOW]
-    ring, width, tag, word = adds[add, A_RING], adds[add, A_WIDE], adds[add, A_TAG], row + 8 * adds[add, A_WORD]
+    size, now = get(group, G_RING), get(group, G_NOW)
+    ring, width, tag, word = get(add, A_RING), get(add, A_WIDE), get(add, A_TAG), row + 8 * get(add, A_WORD)
     first = max(first, now - size + 1)
     for hop in range(first, now + 1):
         place = hop % size
         if width == NARROW:
             if tag != 0:
-                put_narrow(row, ring, place, tag, 0, at, maps)
+                put_narrow(row, ring, place, tag, 0, at)
             else:
                 store_half(row + 4 * (ring + place), 0)
         elif width == DOUBLE:
@@ -142,7 +144,7 @@ def renew(row: Any, group: Any, add: Any, first: Any, groups: Any, adds: Any, ma
             store(row + 8 * (ring + 2 * place) + 8, 0)
         else:
             store(row + 8 * (ring + place), 0)
-    last = groups[group, G_AT] - 1 if groups[group, G_DELAY] else now
+    last = get(group, G_AT) - 1 if get(group, G_DELAY) else now
     store(word, 0)
     if width == DOUBLE:
         store(word + 8, 0)
@@ -152,7 +154,7 @@ def renew(row: Any, group: Any, add: Any, first: Any, groups: Any, adds: Any, ma
         if width == NARROW:
             total += load_half(row + 4 * (ring + place))
             if tag != 0:
-                total += escaped(row, place, tag, at, maps) << 32
+                total += escaped(row, place, tag, at) << 32
         elif width == DOUBLE:
             cell = row + 8 * (ring + 2 * place)
             add_double(word, load(cell), load(cell + 8))
@@ -163,19 +165,23 @@ def renew(row: Any, group: Any, add: Any, first: Any, groups: Any, adds: Any, ma
 
 
 @inlined
-def turn(row: Any, table: Any, tau: Any, tables: Any, groups: Any, adds: Any, maps: Any) -> None:
+def turn(row: Any, table: Any, tau: Any) -> None:
     """Bring the hops of a row to ``tau``, which is not before any earlier one."""
     turned = load(row + ROW_TURNED)
-    for group in range(tables[table, T_HOPS], tables[table, T_GROUP_END]):
-        hop, delay = groups[group, G_HOP], groups[group, G_DELAY]
-        if tau >= groups[group, G_NEXT]:
+    for group in range(get(table, T_HOPS), get(table, T_GROUP_END), GROUP_BYTES):
+        hop, delay = get(group, G_HOP), get(group, G_DELAY)
+        if tau >= get(group, G_NEXT):
             now = tau // hop
-            groups[group, G_NOW], groups[group, G_START], groups[group, G_NEXT] = now, now * hop, (now + 1) * hop
-        if delay != 0 and tau - delay >= groups[group, G_AT_NEXT]:
+            put(group, G_NOW, now)
+            put(group, G_START, now * hop)
+            put(group, G_NEXT, (now + 1) * hop)
+        if delay != 0 and tau - delay >= get(group, G_AT_NEXT):
             now = (tau - delay) // hop
-            groups[group, G_AT], groups[group, G_AT_START], groups[group, G_AT_NEXT] = now, now * hop, (now + 1) * hop
-        if turned < groups[group, G_START] or (delay != 0 and turned - delay < groups[group, G_AT_START]):
+            put(group, G_AT, now)
+            put(group, G_AT_START, now * hop)
+            put(group, G_AT_NEXT, (now + 1) * hop)
+        if turned < get(group, G_START) or (delay != 0 and turned - delay < get(group, G_AT_START)):
             first = turned // hop + 1
-            for add in range(groups[group, G_ADD], groups[group, G_ADD_END]):
-                renew(row, group, add, first, groups, adds, maps, tables[table, T_ESCAPES])
+            for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+                renew(row, group, add, first, get(table, T_ESCAPES))
     store(row + ROW_TURNED, tau)

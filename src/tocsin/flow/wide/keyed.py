@@ -14,10 +14,12 @@ from tocsin.flow.wide.jit import inlined, kernel
 from tocsin.flow.wide.layout import (
     A_TAG,
     A_WIDE,
+    ADD_BYTES,
     CHUNK_BITS,
     G_ADD,
     G_ADD_END,
     G_RING,
+    GROUP_BYTES,
     M_ENTRIES,
     M_LIVE,
     M_MASK,
@@ -40,7 +42,7 @@ from tocsin.flow.wide.layout import (
     T_USED,
     T_WORDS,
 )
-from tocsin.flow.wide.memory import load, store
+from tocsin.flow.wide.memory import get, load, put, store
 
 LOW = 0xFFFFFFFF
 ROW_IN_CHUNK = (1 << CHUNK_BITS) - 1
@@ -59,16 +61,16 @@ def mixed(key: Any, other: Any, tag: Any) -> Any:
 
 
 @inlined
-def row_at(tables: Any, table: Any, slot: Any) -> Any:
+def row_at(table: Any, slot: Any) -> Any:
     """Return the address of a row."""
-    chunk = load(tables[table, T_CHUNKS] + 8 * (slot >> CHUNK_BITS))
-    return chunk + (slot & ROW_IN_CHUNK) * tables[table, T_WORDS] * 8
+    chunk = load(get(table, T_CHUNKS) + 8 * (slot >> CHUNK_BITS))
+    return chunk + (slot & ROW_IN_CHUNK) * get(table, T_WORDS) * 8
 
 
 @inlined
-def find(tables: Any, table: Any, key: Any) -> Any:
+def find(table: Any, key: Any) -> Any:
     """Return the slot of a key's row, -1 where it has none."""
-    index, mask, half = tables[table, T_INDEX], tables[table, T_MASK], key & LOW
+    index, mask, half = get(table, T_INDEX), get(table, T_MASK), key & LOW
     at = half & mask
     while True:
         entry = load(index + 8 * at)
@@ -76,55 +78,55 @@ def find(tables: Any, table: Any, key: Any) -> Any:
             return np.int64(-1)
         if (entry >> 32) & LOW == half:
             slot = (entry & LOW) - 1
-            if load(row_at(tables, table, slot) + ROW_KEY) == key:
+            if load(row_at(table, slot) + ROW_KEY) == key:
                 return np.int64(slot)
         at = (at + 1) & mask
 
 
 @inlined
-def insert(tables: Any, table: Any, key: Any, tau: Any) -> Any:
+def insert(table: Any, key: Any, tau: Any) -> Any:
     """Return the slot of a new, empty row for a key that has none; there is room (``room``)."""
-    slot = tables[table, T_FREE]
+    slot = get(table, T_FREE)
     if slot >= 0:
-        tables[table, T_FREE] = load(row_at(tables, table, slot) + ROW_NEWEST)
-        tables[table, T_FREES] -= 1
+        put(table, T_FREE, load(row_at(table, slot) + ROW_NEWEST))
+        put(table, T_FREES, get(table, T_FREES) - 1)
     else:
-        slot = tables[table, T_USED]
-        tables[table, T_USED] = slot + 1
-    row = row_at(tables, table, slot)
-    for word in range(tables[table, T_WORDS]):
+        slot = get(table, T_USED)
+        put(table, T_USED, slot + 1)
+    row = row_at(table, slot)
+    for word in range(get(table, T_WORDS)):
         store(row + 8 * word, 0)
     store(row + ROW_KEY, key)
     store(row + ROW_NEWEST, -1)
-    store(row + ROW_GENERATION, tables[table, T_GENERATION])
-    if tables[table, T_HOPS] < tables[table, T_GROUP_END]:
+    store(row + ROW_GENERATION, get(table, T_GENERATION))
+    if get(table, T_HOPS) < get(table, T_GROUP_END):
         store(row + ROW_TURNED, tau)
-    index, mask = tables[table, T_INDEX], tables[table, T_MASK]
+    index, mask = get(table, T_INDEX), get(table, T_MASK)
     at = key & LOW & mask
     while load(index + 8 * at) != 0:
         at = (at + 1) & mask
     store(index + 8 * at, ((key & LOW) << 32) | (slot + 1))
-    tables[table, T_LIVE] += 1
+    put(table, T_LIVE, get(table, T_LIVE) + 1)
     return np.int64(slot)
 
 
 @inlined
-def seek(maps: Any, at: Any, key: Any) -> Any:
+def seek(at: Any, key: Any) -> Any:
     """Return the address of a map's entry of a key, or of the free place where it belongs."""
-    entries, mask = maps[at, M_ENTRIES], maps[at, M_MASK]
+    entries, mask = get(at, M_ENTRIES), get(at, M_MASK)
     place = key & mask
     while True:
         address = entries + 16 * place
         found = load(address)
-        if found in {key, 0}:
+        if found == key or found == 0:  # noqa: PLR1714 (a set would be made)
             return address
         place = (place + 1) & mask
 
 
 @inlined
-def remove(maps: Any, at: Any, address: Any) -> None:
+def remove(at: Any, address: Any) -> None:
     """Take an entry out of a map, and close the gap."""
-    entries, mask = maps[at, M_ENTRIES], maps[at, M_MASK]
+    entries, mask = get(at, M_ENTRIES), get(at, M_MASK)
     hole = (address - entries) >> 4
     place = hole
     while True:
@@ -138,15 +140,15 @@ def remove(maps: Any, at: Any, address: Any) -> None:
             hole = place
     store(entries + 16 * hole, 0)
     store(entries + 16 * hole + 8, 0)
-    maps[at, M_LIVE] -= 1
+    put(at, M_LIVE, get(at, M_LIVE) - 1)
 
 
 @inlined
-def free(tables: Any, table: Any, slot: Any, groups: Any, adds: Any, maps: Any) -> None:
+def free(table: Any, slot: Any) -> None:
     """Let go of a row: out of the index, its escaped hops out of their map, onto the list of free rows."""
-    row = row_at(tables, table, slot)
+    row = row_at(table, slot)
     key = load(row + ROW_KEY)
-    index, mask = tables[table, T_INDEX], tables[table, T_MASK]
+    index, mask = get(table, T_INDEX), get(table, T_MASK)
     hole = key & LOW & mask
     while load(index + 8 * hole) & LOW != slot + 1:
         hole = (hole + 1) & mask
@@ -160,25 +162,25 @@ def free(tables: Any, table: Any, slot: Any, groups: Any, adds: Any, maps: Any) 
             store(index + 8 * hole, entry)
             hole = at
     store(index + 8 * hole, 0)
-    if tables[table, T_HOPS] < tables[table, T_GROUP_END] and load(row + ROW_ESCAPED) != 0:
-        forget_escaped(tables, table, key, groups, adds, maps)
+    if get(table, T_HOPS) < get(table, T_GROUP_END) and load(row + ROW_ESCAPED) != 0:
+        forget_escaped(table, key)
     store(row + ROW_GENERATION, 0)
-    store(row + ROW_NEWEST, tables[table, T_FREE])
-    tables[table, T_FREE] = slot
-    tables[table, T_FREES] += 1
-    tables[table, T_LIVE] -= 1
+    store(row + ROW_NEWEST, get(table, T_FREE))
+    put(table, T_FREE, slot)
+    put(table, T_FREES, get(table, T_FREES) + 1)
+    put(table, T_LIVE, get(table, T_LIVE) - 1)
 
 
 @inlined
-def forget_escaped(tables: Any, table: Any, key: Any, groups: Any, adds: Any, maps: Any) -> None:
+def forget_escaped(table: Any, key: Any) -> None:
     """Take all hops of a key out of the table's map of escaped values."""
-    for group in range(tables[table, T_HOPS], tables[table, T_GROUP_END]):
-        for add in range(groups[group, G_ADD], groups[group, G_ADD_END]):
-            if adds[add, A_WIDE] == NARROW and adds[add, A_TAG] != 0:
-                for place in range(groups[group, G_RING]):
-                    address = seek(maps, tables[table, T_ESCAPES], mixed(key, place, adds[add, A_TAG]))
+    for group in range(get(table, T_HOPS), get(table, T_GROUP_END), GROUP_BYTES):
+        for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+            if get(add, A_WIDE) == NARROW and get(add, A_TAG) != 0:
+                for place in range(get(group, G_RING)):
+                    address = seek(get(table, T_ESCAPES), mixed(key, place, get(add, A_TAG)))
                     if load(address) != 0:
-                        remove(maps, tables[table, T_ESCAPES], address)
+                        remove(get(table, T_ESCAPES), address)
 
 
 @kernel

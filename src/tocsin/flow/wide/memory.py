@@ -12,6 +12,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from tocsin.flow.wide.jit import inlined
+
 
 def _pointer(builder: Any, address: Any, kind: ir.Type) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
@@ -105,3 +107,15 @@ def prefetch(typing: Any, address: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64), emit
+
+
+@inlined
+def get(line: Any, field: Any) -> Any:
+    """Return a field of a line of parameters."""
+    return load(line + 8 * field)
+
+
+@inlined
+def put(line: Any, field: Any, value: Any) -> None:
+    """Set a field of a line of parameters."""
+    store(line + 8 * field, value)

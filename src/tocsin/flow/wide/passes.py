@@ -19,10 +19,10 @@ from tocsin.flow.wide.layout import (
     A_KIND,
     A_SOURCE,
     A_WORD,
+    ADD_BYTES,
     COUNT,
     DONE,
     ENTRY_SLOTS,
-    FEW,
     G_ADD,
     G_ADD_END,
     G_CURSOR,
@@ -32,6 +32,7 @@ from tocsin.flow.wide.layout import (
     G_ROOM,
     G_TAIL,
     G_TAIL_TAU,
+    GROUP_BYTES,
     H_BITS,
     H_CURRENCIES,
     H_FIRST_OUT,
@@ -56,11 +57,14 @@ from tocsin.flow.wide.layout import (
     H_SUB_STAGE,
     H_SUB_START,
     H_SUBS,
+    H_TABLES,
+    H_TABLES_END,
     H_TAU,
     H_TAUS,
     H_VALUES,
     M_LIVE,
     M_MASK,
+    M_PLACE,
     NEED_LOG,
     NEED_MAP,
     NEED_TABLE,
@@ -91,9 +95,11 @@ from tocsin.flow.wide.layout import (
     T_RECENT,
     T_ROOM,
     T_USED,
+    T_WORDS,
+    TABLE_BYTES,
     TRIM,
 )
-from tocsin.flow.wide.memory import load, load_byte, prefetch, store, store_half
+from tocsin.flow.wide.memory import get, load, load_byte, prefetch, put, store, store_half
 from tocsin.flow.wide.ring import enter_log, entry_at
 from tocsin.flow.wide.spans import add_all, advance, freshen, tau_at
 
@@ -103,66 +109,66 @@ SWEPT = 2
 
 
 @inlined
-def lacking(head: Any, tables: Any, groups: Any, maps: Any) -> Any:
+def lacking(head: Any) -> Any:
     """Return what has to grow before a batch can run to its end; an entry may bring two rows (its money's currency)."""
-    most = 2 * head[H_SUBS] if head[H_MONEY] else head[H_SUBS]
-    if head[H_LOG_HEAD] + most > head[H_LOG_LIMIT]:
+    most = 2 * get(head, H_SUBS) if get(head, H_MONEY) else get(head, H_SUBS)
+    if get(head, H_LOG_HEAD) + most > get(head, H_LOG_LIMIT):
         return np.int64(NEED_LOG)
-    for table in range(len(tables)):
-        room = tables[table, T_CAPACITY] - tables[table, T_USED] + tables[table, T_FREES]
-        if room < most or 4 * (tables[table, T_LIVE] + most) > 3 * (tables[table, T_MASK] + 1):
-            return np.int64(NEED_TABLE + table)
-        at, each = tables[table, T_ESCAPES], tables[table, T_ROOM]
-        if at >= 0 and 4 * (maps[at, M_LIVE] + most * each) > 3 * (maps[at, M_MASK] + 1):
-            return np.int64(NEED_MAP + at)
-        for group in range(tables[table, T_GROUP], tables[table, T_HOPS]):
-            at, each = groups[group, G_PAIRS], groups[group, G_ROOM]
-            if at >= 0 and 4 * (maps[at, M_LIVE] + head[H_SUBS] * each) > 3 * (maps[at, M_MASK] + 1):
-                return np.int64(NEED_MAP + at)
+    for table in range(get(head, H_TABLES), get(head, H_TABLES_END), TABLE_BYTES):
+        room = get(table, T_CAPACITY) - get(table, T_USED) + get(table, T_FREES)
+        if room < most or 4 * (get(table, T_LIVE) + most) > 3 * (get(table, T_MASK) + 1):
+            return np.int64(NEED_TABLE + get(table, T_PLACE))
+        at, each = get(table, T_ESCAPES), get(table, T_ROOM)
+        if at != 0 and 4 * (get(at, M_LIVE) + most * each) > 3 * (get(at, M_MASK) + 1):
+            return np.int64(NEED_MAP + get(at, M_PLACE))
+        for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
+            at, each = get(group, G_PAIRS), get(group, G_ROOM)
+            if at != 0 and 4 * (get(at, M_LIVE) + get(head, H_SUBS) * each) > 3 * (get(at, M_MASK) + 1):
+                return np.int64(NEED_MAP + get(at, M_PLACE))
     return np.int64(DONE)
 
 
 @inlined
-def touch(row: Any, table: Any, tau: Any, tables: Any, groups: Any, adds: Any, maps: Any) -> None:
+def touch(row: Any, table: Any, tau: Any) -> None:
     """Bring a row to now: drop what was reset, turn its hops."""
-    freshen(row, table, tables, groups)
-    if tables[table, T_HOPS] < tables[table, T_GROUP_END]:
-        turn(row, table, tau, tables, groups, adds, maps)
+    freshen(row, table)
+    if get(table, T_HOPS) < get(table, T_GROUP_END):
+        turn(row, table, tau)
 
 
 @inlined
 def enter(
     table: Any, key: Any, bits: Any, sub: Any, place: Any, tau: Any,
-    head: Any, tables: Any, groups: Any, adds: Any, maps: Any,
+    head: Any,
 ) -> Any:  # fmt: skip
     """Take an entry into the row of a key, which is made at first sight; return the row's address."""
-    slot = find(tables, table, key)
+    slot = find(table, key)
     if slot < 0:
-        slot = insert(tables, table, key, tau)
-    row = row_at(tables, table, slot)
-    touch(row, table, tau, tables, groups, adds, maps)
-    step = 8 * head[H_SUB_STAGE]
-    values, idents = head[H_VALUES] + 8 * sub, head[H_IDENTS] + 8 * sub
-    for group in range(tables[table, T_GROUP], tables[table, T_HOPS]):
-        if groups[group, G_DELAY] == 0:
-            add_all(row, group, bits, tau, values, idents, step, groups, adds, maps)
-    for group in range(tables[table, T_HOPS], tables[table, T_GROUP_END]):
-        for add in range(groups[group, G_ADD], groups[group, G_ADD_END]):
-            if bits & adds[add, A_BIT]:
-                kind, low, high = adds[add, A_KIND], np.int64(1), np.int64(0)
+        slot = insert(table, key, tau)
+    row = row_at(table, slot)
+    touch(row, table, tau)
+    step = 8 * get(head, H_SUB_STAGE)
+    values, idents = get(head, H_VALUES) + 8 * sub, get(head, H_IDENTS) + 8 * sub
+    for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
+        if get(group, G_DELAY) == 0:
+            add_all(row, group, bits, tau, values, idents, step)
+    for group in range(get(table, T_HOPS), get(table, T_GROUP_END), GROUP_BYTES):
+        for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+            if bits & get(add, A_BIT):
+                kind, low, high = get(add, A_KIND), np.int64(1), np.int64(0)
                 if kind == SUM:
-                    low = load(values + step * adds[add, A_SOURCE])
+                    low = load(values + step * get(add, A_SOURCE))
                 elif kind != COUNT:
-                    low, high = square(load(values + step * adds[add, A_SOURCE]))
-                add_to_hop(row, group, add, low, high, groups, adds, maps, tables[table, T_ESCAPES])
-    for add in range(tables[table, T_LAST], tables[table, T_LAST_END]):
-        if bits & adds[add, A_BIT]:
-            store(row + 8 * adds[add, A_WORD], tau + 1)
-    if tables[table, T_KEEP] >= 0:
+                    low, high = square(load(values + step * get(add, A_SOURCE)))
+                add_to_hop(row, group, add, low, high, get(table, T_ESCAPES))
+    for add in range(get(table, T_LAST), get(table, T_LAST_END), ADD_BYTES):
+        if bits & get(add, A_BIT):
+            store(row + 8 * get(add, A_WORD), tau + 1)
+    if get(table, T_KEEP) >= 0:
         store(row + ROW_NEWEST, tau)
-    if place >= 0 and bits & tables[table, T_LOGGED]:
-        store_half(entry_at(head, place) + ENTRY_SLOTS + 4 * tables[table, T_PLACE], slot)
-        if tables[table, T_KEEP] < 0:
+    if place >= 0 and bits & get(table, T_LOGGED):
+        store_half(entry_at(head, place) + ENTRY_SLOTS + 4 * get(table, T_PLACE), slot)
+        if get(table, T_KEEP) < 0:
             store(row + ROW_NEWEST, place)
     return row
 
@@ -170,155 +176,148 @@ def enter(
 @inlined
 def read_key(
     table: Any, key: Any, first: Any, last: Any, readers: Any, row: Any, tau: Any,
-    head: Any, tables: Any, groups: Any, adds: Any, reads: Any, maps: Any, out: Any,
+    head: Any, out: Any,
 ) -> None:  # fmt: skip
     """Write what a key's windows say: those of money from the row of the reader's currency."""
-    foreign = load(head[H_FOREIGN] + 8 * row) != 0
-    slot, address = find(tables, table, key), np.int64(0)
+    foreign = load(get(head, H_FOREIGN) + 8 * row) != 0
+    slot, address = find(table, key), np.int64(0)
     if slot >= 0:
-        address = row_at(tables, table, slot)
-        touch(address, table, tau, tables, groups, adds, maps)
-    read_all(address, first, last, readers, 0 if foreign else -1, head[H_FIRST_OUT] + row, tau, reads, out)
+        address = row_at(table, slot)
+        touch(address, table, tau)
+    read_all(address, first, last, readers, 0 if foreign else -1, get(head, H_FIRST_OUT) + row, tau, out)
     if foreign:
-        slot, address = find(tables, table, mixed(key, load(head[H_CURRENCIES] + 8 * row), 1)), np.int64(0)
+        slot, address = find(table, mixed(key, load(get(head, H_CURRENCIES) + 8 * row), 1)), np.int64(0)
         if slot >= 0:
-            address = row_at(tables, table, slot)
-            touch(address, table, tau, tables, groups, adds, maps)
-        read_all(address, first, last, readers, 1, head[H_FIRST_OUT] + row, tau, reads, out)
+            address = row_at(table, slot)
+            touch(address, table, tau)
+        read_all(address, first, last, readers, 1, get(head, H_FIRST_OUT) + row, tau, out)
 
 
 @inlined
 def read_keys(
     table: Any, first: Any, last: Any, readers: Any, row: Any, tau: Any,
-    head: Any, tables: Any, groups: Any, adds: Any, reads: Any, maps: Any, out: Any,
+    head: Any, out: Any,
 ) -> None:  # fmt: skip
     """Read by a row's own key, or by its items' where it has none and the table is of items."""
-    at = table * head[H_STAGE] + row
-    if load_byte(head[H_OWN_PRESENT] + at):
-        key = load(head[H_OWN_KEYS] + 8 * at)
-        read_key(table, key, first, last, readers, row, tau, head, tables, groups, adds, reads, maps, out)
-    elif tables[table, T_OF_ITEMS]:
-        for sub in range(load(head[H_SUB_START] + 8 * row), load(head[H_SUB_START] + 8 * row + 8)):
-            at = table * head[H_SUB_STAGE] + sub
-            if load_byte(head[H_SUB_PRESENT] + at):
-                key = load(head[H_SUB_KEYS] + 8 * at)
-                read_key(table, key, first, last, readers, row, tau, head, tables, groups, adds, reads, maps, out)
+    at = get(table, T_PLACE) * get(head, H_STAGE) + row
+    if load_byte(get(head, H_OWN_PRESENT) + at):
+        key = load(get(head, H_OWN_KEYS) + 8 * at)
+        read_key(table, key, first, last, readers, row, tau, head, out)
+    elif get(table, T_OF_ITEMS):
+        for sub in range(load(get(head, H_SUB_START) + 8 * row), load(get(head, H_SUB_START) + 8 * row + 8)):
+            at = get(table, T_PLACE) * get(head, H_SUB_STAGE) + sub
+            if load_byte(get(head, H_SUB_PRESENT) + at):
+                key = load(get(head, H_SUB_KEYS) + 8 * at)
+                read_key(table, key, first, last, readers, row, tau, head, out)
 
 
 @inlined
-def sweep(table: Any, tau: Any, tables: Any, groups: Any, adds: Any, maps: Any) -> None:
+def sweep(table: Any, tau: Any) -> None:
     """Look at a few rows, one after the other, and let go of those that nothing can reach any more."""
-    for _ in range(min(SWEPT, tables[table, T_USED])):
-        slot = tables[table, T_HAND]
-        slot = slot + 1 if slot + 1 < tables[table, T_USED] else 0
-        tables[table, T_HAND] = slot
-        row = row_at(tables, table, slot)
-        prefetch(row + 8 * SWEPT * (row_at(tables, table, 1) - row_at(tables, table, 0)))
-        if load(row + ROW_GENERATION) != 0 and load(row + ROW_NEWEST) + tables[table, T_KEEP] < tau:
-            free(tables, table, slot, groups, adds, maps)
+    for _ in range(min(SWEPT, get(table, T_USED))):
+        slot = get(table, T_HAND)
+        slot = slot + 1 if slot + 1 < get(table, T_USED) else 0
+        put(table, T_HAND, slot)
+        row = row_at(table, slot)
+        prefetch(row + 64 * SWEPT * get(table, T_WORDS))
+        if load(row + ROW_GENERATION) != 0 and load(row + ROW_NEWEST) + get(table, T_KEEP) < tau:
+            free(table, slot)
 
 
 @inlined
-def ask(table: Any, row: Any, head: Any, tables: Any) -> None:
+def ask(table: Any, row: Any, head: Any) -> None:
     """Ask for the index places and the rows of keys that come soon (rows of events, each its own entry)."""
-    index, mask = tables[table, T_INDEX], tables[table, T_MASK]
-    keys = head[H_SUB_KEYS] + 8 * table * head[H_SUB_STAGE]
-    if row + INDEX_AHEAD < head[H_SUBS]:
+    index, mask = get(table, T_INDEX), get(table, T_MASK)
+    keys = get(head, H_SUB_KEYS) + 8 * get(table, T_PLACE) * get(head, H_SUB_STAGE)
+    if row + INDEX_AHEAD < get(head, H_SUBS):
         prefetch(index + 8 * (load(keys + 8 * (row + INDEX_AHEAD)) & LOW & mask))
-    if row + ROW_AHEAD < head[H_SUBS]:
+    if row + ROW_AHEAD < get(head, H_SUBS):
         entry = load(index + 8 * (load(keys + 8 * (row + ROW_AHEAD)) & LOW & mask))
         if entry != 0:
-            address = row_at(tables, table, (entry & LOW) - 1)
+            address = row_at(table, (entry & LOW) - 1)
             prefetch(address)
             prefetch(address + 64)
 
 
 @inlined
-def settle(table: Any, tau: Any, head: Any, tables: Any, groups: Any, adds: Any, maps: Any) -> None:
+def settle(table: Any, tau: Any, head: Any) -> None:
     """Bring a table's tails to the end of a batch, so that what they have passed can be given back."""
-    end = head[H_LOG_HEAD]
-    advance(table, tau, end, end - head[H_LOG_CAPACITY], head, tables, groups, adds, maps)
+    end = get(head, H_LOG_HEAD)
+    advance(table, tau, end, end - get(head, H_LOG_CAPACITY), head)
 
 
 @inlined
-def run_table(
-    table: Any, head: Any, tables: Any, groups: Any, adds: Any, reads: Any, maps: Any, out: Any
-) -> None:
+def run_table(table: Any, head: Any, out: Any) -> None:
     """Run one table through the batch."""
-    for group in range(tables[table, T_GROUP], tables[table, T_HOPS]):
-        groups[group, G_TAIL_TAU] = tau_at(head, groups[group, G_TAIL])
-        groups[group, G_CURSOR_TAU] = tau_at(head, groups[group, G_CURSOR])
-    present = head[H_SUB_PRESENT] + table * head[H_SUB_STAGE]
-    keys = head[H_SUB_KEYS] + 8 * table * head[H_SUB_STAGE]
-    conditions, items, tau = tables[table, T_BITS], head[H_ITEMS], np.int64(0)
-    first, split, last = tables[table, T_RECENT], tables[table, T_READ], tables[table, T_READ_END]
-    for row in range(head[H_N]):
-        readers = load(head[H_READS] + 8 * row) & tables[table, T_READERS]
+    for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
+        put(group, G_TAIL_TAU, tau_at(head, get(group, G_TAIL)))
+        put(group, G_CURSOR_TAU, tau_at(head, get(group, G_CURSOR)))
+    present = get(head, H_SUB_PRESENT) + get(table, T_PLACE) * get(head, H_SUB_STAGE)
+    keys = get(head, H_SUB_KEYS) + 8 * get(table, T_PLACE) * get(head, H_SUB_STAGE)
+    conditions, items, tau = get(table, T_BITS), get(head, H_ITEMS), np.int64(0)
+    first, split, last = get(table, T_RECENT), get(table, T_READ), get(table, T_READ_END)
+    for row in range(get(head, H_N)):
+        readers = load(get(head, H_READS) + 8 * row) & get(table, T_READERS)
         begin, end = row, row + 1
         if items:
-            begin, end = load(head[H_SUB_START] + 8 * row), load(head[H_SUB_START] + 8 * row + 8)
+            begin, end = load(get(head, H_SUB_START) + 8 * row), load(get(head, H_SUB_START) + 8 * row + 8)
         else:
-            ask(table, row, head, tables)
-        own = load_byte(head[H_OWN_PRESENT] + table * head[H_STAGE] + row) != 0
-        if not own and not (tables[table, T_OF_ITEMS] and end > begin):
+            ask(table, row, head)
+        own = load_byte(get(head, H_OWN_PRESENT) + get(table, T_PLACE) * get(head, H_STAGE) + row) != 0
+        if not own and not (get(table, T_OF_ITEMS) and end > begin):
             readers = np.int64(0)
         entering = False
         for sub in range(begin, end):
-            if load(head[H_BITS] + 8 * sub) & conditions and load_byte(present + sub):
+            if load(get(head, H_BITS) + 8 * sub) & conditions and load_byte(present + sub):
                 entering = True
         if not entering and readers == 0:
             continue
-        tau = load(head[H_TAUS] + 8 * row)
-        start, after = load(head[H_STARTS] + 8 * row), load(head[H_STARTS] + 8 * row + 8)
-        advance(table, tau, start, after - head[H_LOG_CAPACITY], head, tables, groups, adds, maps)
+        tau = load(get(head, H_TAUS) + 8 * row)
+        start, after = load(get(head, H_STARTS) + 8 * row), load(get(head, H_STARTS) + 8 * row + 8)
+        advance(table, tau, start, after - get(head, H_LOG_CAPACITY), head)
         if readers and split > first:
-            read_keys(table, first, split, readers, row, tau, head, tables, groups, adds, reads, maps, out)
+            read_keys(table, first, split, readers, row, tau, head, out)
         address = np.int64(0)
         for sub in range(begin, end) if entering else range(0):
-            bits = load(head[H_BITS] + 8 * sub) & conditions
+            bits = load(get(head, H_BITS) + 8 * sub) & conditions
             if bits and load_byte(present + sub):
                 key, money = load(keys + 8 * sub), np.int64(0)
-                if load(head[H_FOREIGN] + 8 * row):
-                    money, bits = bits & head[H_MONEY], bits & ~head[H_MONEY]
+                if load(get(head, H_FOREIGN) + 8 * row):
+                    money, bits = bits & get(head, H_MONEY), bits & ~get(head, H_MONEY)
                 if bits:
-                    place = load(head[H_PLACES] + 8 * sub)
-                    address = enter(table, key, bits, sub, place, tau, head, tables, groups, adds, maps)
+                    place = load(get(head, H_PLACES) + 8 * sub)
+                    address = enter(table, key, bits, sub, place, tau, head)
                 if money:
-                    address, place = np.int64(0), load(head[H_FOREIGN_PLACES] + 8 * sub)
-                    other = mixed(key, load(head[H_CURRENCIES] + 8 * row), 1)
-                    enter(table, other, money, sub, place, tau, head, tables, groups, adds, maps)
+                    address, place = np.int64(0), load(get(head, H_FOREIGN_PLACES) + 8 * sub)
+                    other = mixed(key, load(get(head, H_CURRENCIES) + 8 * row), 1)
+                    enter(table, other, money, sub, place, tau, head)
         if readers and last > split:
-            if address != 0 and items == 0 and load(head[H_FOREIGN] + 8 * row) == 0:
-                read_all(address, split, last, readers, -1, head[H_FIRST_OUT] + row, tau, reads, out)
+            if address != 0 and items == 0 and load(get(head, H_FOREIGN) + 8 * row) == 0:
+                read_all(address, split, last, readers, -1, get(head, H_FIRST_OUT) + row, tau, out)
             else:
-                read_keys(table, split, last, readers, row, tau, head, tables, groups, adds, reads, maps, out)
-        if tables[table, T_KEEP] >= 0:
-            sweep(table, tau, tables, groups, adds, maps)
+                read_keys(table, split, last, readers, row, tau, head, out)
+        if get(table, T_KEEP) >= 0:
+            sweep(table, tau)
 
 
 @kernel
 def run(
-    head: np.ndarray,
-    tables: np.ndarray,
-    groups: np.ndarray,
-    adds: np.ndarray,
-    reads: np.ndarray,
-    maps: np.ndarray,
+    head: int,
     out: np.ndarray,
-    default: np.int64,
+    default: int,
 ) -> int:
     """Run a staged batch and fill ``out`` float64 [windows, rows]; see ``layout.DONE`` for what is returned.
 
     ``default`` is the hash of the installation's currency. Nothing has happened where something has to grow first.
     """
-    need = lacking(head, tables, groups, maps)
+    need = lacking(head)
     if need != DONE:
         return need
-    begin = head[H_LOG_BEGIN]
-    enter_log(head, tables, default)
-    tau = load(head[H_TAUS] + 8 * (head[H_N] - 1))
-    for table in range(len(tables)):
-        run_table(table, head, tables, groups, adds, reads, maps, out)
-        settle(table, tau, head, tables, groups, adds, maps)
-    head[H_TAU] = tau
-    return np.int64(TRIM if begin >> SEGMENT_BITS != head[H_LOG_BEGIN] >> SEGMENT_BITS else DONE)
+    begin = get(head, H_LOG_BEGIN)
+    enter_log(head, default)
+    tau = load(get(head, H_TAUS) + 8 * (get(head, H_N) - 1))
+    for table in range(get(head, H_TABLES), get(head, H_TABLES_END), TABLE_BYTES):
+        run_table(table, head, out)
+        settle(table, tau, head)
+    put(head, H_TAU, tau)
+    return np.int64(TRIM if begin >> SEGMENT_BITS != get(head, H_LOG_BEGIN) >> SEGMENT_BITS else DONE)

@@ -198,9 +198,7 @@ class Plan:
             if adds[0] not in table.last:
                 table.last.append(adds[0])
         else:
-            group = table.groups.setdefault(
-                (span, delay, exact), Group(span, delay, 0 if exact else ring_of(window))
-            )
+            group = table.groups.setdefault((span, delay, exact), Group(span, delay, 0 if exact else ring_of(window)))
             small = field is not None and field.kind in SMALL
             adds = self._adds(group, window.fold, condition, small)
         unit = float(10 ** need[2])

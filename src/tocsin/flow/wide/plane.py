@@ -70,7 +70,9 @@ class Plane:
             self._filters = {(where, of): item_filter(where, of, counters) for where, of in plan.filters}
         self._stage_rows(1)
         self._stage_subs(1)
+        self._link()
         self._place()
+        self._head = address_of(self.head)
 
     # Memory.
 
@@ -82,11 +84,27 @@ class Plane:
         head[at.H_LOG_CAPACITY] = self.log_events
         head[at.H_SEGMENTS] = address_of(self.segment_places)
         head[at.H_SEGMENT_MASK] = len(self.segment_places) - 1
+        tables = address_of(self.tables)
+        head[at.H_TABLES], head[at.H_TABLES_END] = tables, tables + self.tables.nbytes
         for place, index in enumerate(self.indexes):
             self.tables[place, [at.T_INDEX, at.T_MASK]] = address_of(index), len(index) - 1
             self.tables[place, at.T_CHUNKS] = address_of(self.chunk_places[place])
         for place, entries in enumerate(self.entries):
-            self.maps[place, [at.M_ENTRIES, at.M_MASK]] = address_of(entries), len(entries) - 1
+            self.maps[place, [at.M_ENTRIES, at.M_MASK, at.M_PLACE]] = address_of(entries), len(entries) - 1, place
+
+    def _link(self) -> None:
+        """Turn the places of lines in each other into addresses, once."""
+        groups, adds, reads, maps = (address_of(array) for array in (self.groups, self.adds, self.reads, self.maps))
+        for fields, first, size in (
+            ((at.T_GROUP, at.T_HOPS, at.T_GROUP_END), groups, at.GROUP_BYTES),
+            ((at.T_LAST, at.T_LAST_END), adds, at.ADD_BYTES),
+            ((at.T_RECENT, at.T_READ, at.T_READ_END), reads, at.READ_BYTES),
+        ):
+            for field in fields:
+                self.tables[:, field] = first + size * self.tables[:, field]
+        self.groups[:, [at.G_ADD, at.G_ADD_END]] = adds + at.ADD_BYTES * self.groups[:, [at.G_ADD, at.G_ADD_END]]
+        for lines, field in ((self.tables, at.T_ESCAPES), (self.groups, at.G_PAIRS)):
+            lines[:, field] = np.where(lines[:, field] >= 0, maps + at.MAP_BYTES * lines[:, field], 0)
 
     def _grow(self, need: int) -> None:
         if need == at.NEED_LOG:
@@ -185,9 +203,7 @@ class Plane:
     def _clears(self) -> list[int]:
         """Return the conditions that fall where a flag is false: filters, then values, then identities."""
         plan = self.plan
-        flags: list[list[Any]] = [
-            [c for c in plan.conditions if (c[1], c[0]) == each] for each in plan.filters
-        ]
+        flags: list[list[Any]] = [[c for c in plan.conditions if (c[1], c[0]) == each] for each in plan.filters]
         flags += [[c for c in plan.conditions if c[2] == ("fixed", *each)] for each in plan.values]
         flags += [[c for c in plan.conditions if c[2] == ("ident", each, 0)] for each in plan.idents]
         return [plan.mask(conditions) for conditions in flags]
@@ -201,7 +217,10 @@ class Plane:
         for line in self.reads:
             line[at.R_BIT] = masks[line[at.R_OUT]]
         for table in self.tables:
-            lines = self.reads[table[at.T_RECENT] : table[at.T_READ_END]]
+            first = address_of(self.reads)
+            lines = self.reads[
+                (table[at.T_RECENT] - first) // at.READ_BYTES : (table[at.T_READ_END] - first) // at.READ_BYTES
+            ]
             table[at.T_READERS] = np.bitwise_or.reduce(lines[:, at.R_BIT])
         self._types = 0
 
@@ -252,9 +271,7 @@ class Plane:
     def _taken(self, rows: Rows) -> Any:
         """Return the columns of rows, or of their items: keys, flags, values, identities."""
         plan, source = self.plan, rows.items if self.plan.each else rows
-        keys = [
-            rows.keys(by) if not plan.each else self._item_keys(rows, by) for by in plan.tables
-        ]
+        keys = [rows.keys(by) if not plan.each else self._item_keys(rows, by) for by in plan.tables]
         values = [source.fixed(name, scale) for name, scale in plan.values]
         idents = [source.identities(name) for name in plan.idents]
         flags = [*(present for _, present in values), *(present for _, present in idents)]
@@ -290,7 +307,7 @@ class Plane:
         head = self.head
         head[at.H_N], head[at.H_SUBS], head[at.H_FIRST_OUT] = n, subs, first
         while True:
-            need = run(head, self.tables, self.groups, self.adds, self.reads, self.maps, out, self._default)
+            need = run(self._head, out, self._default)
             if need == at.DONE:
                 return
             if need == at.TRIM:

@@ -21,9 +21,9 @@ from tocsin.flow.wide.layout import (
     H_CURRENCIES,
     H_FLAG_COUNT,
     H_FLAGS,
+    H_FORCED,
     H_FOREIGN,
     H_FOREIGN_PLACES,
-    H_FORCED,
     H_IDENT_COUNT,
     H_IDENTS,
     H_ITEMS,
@@ -46,13 +46,16 @@ from tocsin.flow.wide.layout import (
     H_SUB_PRESENT,
     H_SUB_STAGE,
     H_SUB_START,
+    H_TABLES,
+    H_TABLES_END,
     H_TAUS,
     H_VALUE_COUNT,
     H_VALUES,
     SEGMENT_BITS,
     T_LOGGED,
+    TABLE_BYTES,
 )
-from tocsin.flow.wide.memory import load, load_byte, store, store_half
+from tocsin.flow.wide.memory import get, load, load_byte, put, store, store_half
 
 ENTRY_IN_SEGMENT = (1 << SEGMENT_BITS) - 1
 
@@ -60,95 +63,97 @@ ENTRY_IN_SEGMENT = (1 << SEGMENT_BITS) - 1
 @inlined
 def entry_at(head: Any, place: Any) -> Any:
     """Return the address of an entry of the log."""
-    segment = load(head[H_SEGMENTS] + 8 * ((place >> SEGMENT_BITS) & head[H_SEGMENT_MASK]))
-    return segment + (place & ENTRY_IN_SEGMENT) * head[H_LOG_WORDS] * 8
+    segment = load(get(head, H_SEGMENTS) + 8 * ((place >> SEGMENT_BITS) & get(head, H_SEGMENT_MASK)))
+    return segment + (place & ENTRY_IN_SEGMENT) * get(head, H_LOG_WORDS) * 8
 
 
 @inlined
 def conditions(head: Any, sub: Any, bits: Any) -> Any:
     """Return which conditions an entry meets: those of its type, less those whose filter or field it lacks."""
-    stride = head[H_SUB_STAGE]
-    for flag in range(head[H_FLAG_COUNT]):
-        if load_byte(head[H_FLAGS] + flag * stride + sub) == 0:
-            bits &= ~load(head[H_CLEARS] + 8 * flag)
+    stride = get(head, H_SUB_STAGE)
+    for flag in range(get(head, H_FLAG_COUNT)):
+        if load_byte(get(head, H_FLAGS) + flag * stride + sub) == 0:
+            bits &= ~load(get(head, H_CLEARS) + 8 * flag)
     return bits
 
 
 @inlined
-def wanted(head: Any, tables: Any, sub: Any, bits: Any) -> Any:
+def wanted(head: Any, sub: Any, bits: Any) -> Any:
     """Return whether the log of some table needs an entry of these conditions."""
-    for table in range(len(tables)):
-        if bits & tables[table, T_LOGGED] and load_byte(head[H_SUB_PRESENT] + table * head[H_SUB_STAGE] + sub):
+    present, stride = get(head, H_SUB_PRESENT) + sub, get(head, H_SUB_STAGE)
+    for table in range(get(head, H_TABLES), get(head, H_TABLES_END), TABLE_BYTES):
+        if bits & get(table, T_LOGGED) and load_byte(present):
             return True
+        present += stride
     return False
 
 
 @inlined
-def append(head: Any, tables: Any, sub: Any, tau: Any, bits: Any) -> Any:
+def append(head: Any, sub: Any, tau: Any, bits: Any) -> Any:
     """Put an entry at the end of the log, in no table yet; return its place."""
-    place = head[H_LOG_HEAD]
-    head[H_LOG_HEAD] = place + 1
+    place = get(head, H_LOG_HEAD)
+    put(head, H_LOG_HEAD, place + 1)
     entry = entry_at(head, place)
     store(entry + ENTRY_TAU, tau)
     store(entry + ENTRY_BITS, bits)
-    for table in range(len(tables)):
-        store_half(entry + ENTRY_SLOTS + 4 * table, -1)
-    at, stride = entry + head[H_LOG_VALUES], head[H_SUB_STAGE]
-    for value in range(head[H_VALUE_COUNT]):
-        store(at + 8 * value, load(head[H_VALUES] + 8 * (value * stride + sub)))
-    at += 8 * head[H_VALUE_COUNT]
-    for ident in range(head[H_IDENT_COUNT]):
-        store(at + 8 * ident, load(head[H_IDENTS] + 8 * (ident * stride + sub)))
+    for slot in range(entry + ENTRY_SLOTS, entry + get(head, H_LOG_VALUES), 4):
+        store_half(slot, -1)
+    at, stride = entry + get(head, H_LOG_VALUES), get(head, H_SUB_STAGE)
+    for value in range(get(head, H_VALUE_COUNT)):
+        store(at + 8 * value, load(get(head, H_VALUES) + 8 * (value * stride + sub)))
+    at += 8 * get(head, H_VALUE_COUNT)
+    for ident in range(get(head, H_IDENT_COUNT)):
+        store(at + 8 * ident, load(get(head, H_IDENTS) + 8 * (ident * stride + sub)))
     return place
 
 
 @inlined
 def let_go(head: Any, tau: Any) -> None:
     """Move the log's begin past what no span reaches at ``tau``, and past what there is no room for."""
-    begin, end, bound = head[H_LOG_BEGIN], head[H_LOG_HEAD], tau - head[H_REACH]
+    begin, end, bound = get(head, H_LOG_BEGIN), get(head, H_LOG_HEAD), tau - get(head, H_REACH)
     if begin < end and load(entry_at(head, end - 1) + ENTRY_TAU) <= bound:
         begin = end
     while begin < end and load(entry_at(head, begin) + ENTRY_TAU) <= bound:
         begin += 1
-    if end - begin > head[H_LOG_CAPACITY]:
-        head[H_FORCED] += end - begin - head[H_LOG_CAPACITY]
-        begin = end - head[H_LOG_CAPACITY]
-    head[H_LOG_BEGIN] = begin
+    if end - begin > get(head, H_LOG_CAPACITY):
+        put(head, H_FORCED, get(head, H_FORCED) + end - begin - get(head, H_LOG_CAPACITY))
+        begin = end - get(head, H_LOG_CAPACITY)
+    put(head, H_LOG_BEGIN, begin)
 
 
 @inlined
-def enter_log(head: Any, tables: Any, default: Any) -> None:
+def enter_log(head: Any, default: Any) -> None:
     """Run the first pass over a batch: the conditions and readers of every row, its entries to the end of the log.
 
     An entry in a currency that is not the installation's becomes two: the part without money, and the money.
     """
-    kinds, money, items = head[H_KIND_COUNT], head[H_MONEY], head[H_ITEMS]
-    for row in range(head[H_N]):
-        tau = load(head[H_TAUS] + 8 * row)
-        kind = load(head[H_KINDS] + 8 * row)
-        store(head[H_STARTS] + 8 * row, head[H_LOG_HEAD])
-        foreign = money != 0 and load(head[H_CURRENCIES] + 8 * row) != default
-        store(head[H_FOREIGN] + 8 * row, np.int64(foreign))
+    kinds, money, items = get(head, H_KIND_COUNT), get(head, H_MONEY), get(head, H_ITEMS)
+    for row in range(get(head, H_N)):
+        tau = load(get(head, H_TAUS) + 8 * row)
+        kind = load(get(head, H_KINDS) + 8 * row)
+        store(get(head, H_STARTS) + 8 * row, get(head, H_LOG_HEAD))
+        foreign = money != 0 and load(get(head, H_CURRENCIES) + 8 * row) != default
+        store(get(head, H_FOREIGN) + 8 * row, np.int64(foreign))
         enters = np.int64(0)
         if kind < kinds:
-            enters = load(head[H_KIND_BITS] + 16 * kind)
-            store(head[H_READS] + 8 * row, load(head[H_KIND_BITS] + 16 * kind + 8))
+            enters = load(get(head, H_KIND_BITS) + 16 * kind)
+            store(get(head, H_READS) + 8 * row, load(get(head, H_KIND_BITS) + 16 * kind + 8))
         else:
-            store(head[H_READS] + 8 * row, 0)
+            store(get(head, H_READS) + 8 * row, 0)
         first, last = row, row + 1
         if items:
-            first, last = load(head[H_SUB_START] + 8 * row), load(head[H_SUB_START] + 8 * row + 8)
+            first, last = load(get(head, H_SUB_START) + 8 * row), load(get(head, H_SUB_START) + 8 * row + 8)
         for sub in range(first, last):
             bits, place, foreign_place = np.int64(0), np.int64(-1), np.int64(-1)
             if enters != 0:
                 bits = conditions(head, sub, enters)
                 home = bits & ~money if foreign else bits
-                if wanted(head, tables, sub, home):
-                    place = append(head, tables, sub, tau, home)
-                if foreign and wanted(head, tables, sub, bits & money):
-                    foreign_place = append(head, tables, sub, tau, bits & money)
-            store(head[H_BITS] + 8 * sub, bits)
-            store(head[H_PLACES] + 8 * sub, place)
-            store(head[H_FOREIGN_PLACES] + 8 * sub, foreign_place)
+                if wanted(head, sub, home):
+                    place = append(head, sub, tau, home)
+                if foreign and wanted(head, sub, bits & money):
+                    foreign_place = append(head, sub, tau, bits & money)
+            store(get(head, H_BITS) + 8 * sub, bits)
+            store(get(head, H_PLACES) + 8 * sub, place)
+            store(get(head, H_FOREIGN_PLACES) + 8 * sub, foreign_place)
         let_go(head, tau)
-    store(head[H_STARTS] + 8 * head[H_N], head[H_LOG_HEAD])
+    store(get(head, H_STARTS) + 8 * get(head, H_N), get(head, H_LOG_HEAD))
