@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -238,8 +240,8 @@ def test_any_cut_and_any_changed_byte_of_blocks_is_a_torn_end_or_damage(data: st
 
 def test_a_segment_of_version_1_is_read_and_followed_by_one_of_version_2(tmp_path: Path) -> None:
     """What an earlier version wrote stays as it is; blocks begin a new segment."""
-    body = segments.struct.pack("<8sHHQ", segments.MAGIC, 1, 0, 1)
-    raw = body + segments.struct.pack("<I", segments.zlib.crc32(body))
+    body = struct.pack("<8sHHQ", segments.MAGIC, 1, 0, 1)
+    raw = body + struct.pack("<I", zlib.crc32(body))
     old = raw + segments.framed([msgspec.msgpack.encode(event) for event in stamped(1, 4)], 0)
     old += segments.mark(len(old), 0)
     path = tmp_path / segments.segment_name(1)
@@ -258,8 +260,8 @@ def test_a_segment_of_version_1_is_read_and_followed_by_one_of_version_2(tmp_pat
 
 def test_an_empty_segment_of_version_1_is_replaced(tmp_path: Path) -> None:
     """A header alone is no reason to keep two segments of one name."""
-    body = segments.struct.pack("<8sHHQ", segments.MAGIC, 1, 0, 1)
-    (tmp_path / segments.segment_name(1)).write_bytes(body + segments.struct.pack("<I", segments.zlib.crc32(body)))
+    body = struct.pack("<8sHHQ", segments.MAGIC, 1, 0, 1)
+    (tmp_path / segments.segment_name(1)).write_bytes(body + struct.pack("<I", zlib.crc32(body)))
     journal = SegmentJournal(tmp_path)
     journal.append_record(block_from(stamped(1, 3)))
     journal.commit()

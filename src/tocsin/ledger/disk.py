@@ -40,6 +40,10 @@ class Disk:
         finally:
             os.close(file)
 
+    def drop_pages(self, file: int) -> None:
+        """Let the page cache go of a file that is on the medium: what is written once must not push out the state."""
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+
     def write_all(self, file: int, buffers: Sequence[bytes | memoryview], offset: int = 0) -> int:
         """Write everything, however many calls it takes; return how many bytes that were."""
         rest = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]

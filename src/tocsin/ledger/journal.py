@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-from bisect import bisect_right
-from operator import ne
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,32 +11,33 @@ import msgspec
 
 from tocsin.errors import Misconfigured, Retryable
 from tocsin.ledger import segments
-from tocsin.ledger.blocks import Block, Columns, block_from
 from tocsin.ledger.disk import Disk
-from tocsin.ledger.opening import Checked, Item, Report, check_segment, events_in, items_of, lock_folder
+from tocsin.ledger.opening import Checked, Report, check_segment, lock_folder, trust_segment
 from tocsin.ledger.parts import Part, Place, framed, prepare
-from tocsin.ledger.segments import HEADER, SUFFIX
+from tocsin.ledger.reading import Reading
+from tocsin.ledger.rewriting import rewritten
+from tocsin.ledger.segments import HEADER
+from tocsin.ledger.shelf import Segment, Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from tocsin.core.events import Event
 
 
-class Segment(msgspec.Struct, frozen=True):
-    """One file of the journal and the seq that it begins with."""
-
-    path: Path
-    first: int
-
-
-class SegmentJournal:
+class SegmentJournal(Reading):
     """Implements ``ports.Journal`` on a folder that it locks for itself.
 
     One writer, any readers: ``append`` and ``commit`` come from one thread, ``read`` from any. ``read`` yields only
     what was committed. A new segment begins at the first commit after ``segment_bytes`` is reached, so a commit never
     spans two files. After a refused write or fdatasync everything since the last commit is void and the journal
     refuses (Retryable) until ``recover``; the pages of a failed fdatasync are never trusted again.
+
+    Parameters
+    ----------
+    trusted
+        A seq up to which a snapshot holds everything: segments that end before it are not read at the start, only
+        their headers are. Damage in them shows when they are read.
 
     Raises
     ------
@@ -48,16 +46,18 @@ class SegmentJournal:
         and what to do. A torn end is no damage: it is cut off and told in ``report``.
     """
 
-    def __init__(self, folder: Path | str, segment_bytes: int = 64_000_000, *, disk: Disk | None = None) -> None:
+    def __init__(
+        self, folder: Path | str, segment_bytes: int = 64_000_000, *, disk: Disk | None = None, trusted: int = 0
+    ) -> None:
         self.folder = Path(folder)
         self._segment_bytes = segment_bytes
         self._disk = disk or Disk()
-        self._guard = threading.RLock()
-        self._segments: list[Segment] = []
-        self._file = -1
-        self._size = self._durable = 0
+        self._shelf = Shelf(self.folder, self._disk)
+        super().__init__()
+        self._covered = 0
+        self._size = 0
         self._salt, self._version = 0, segments.VERSION
-        self._at = self._next = Place()
+        self._next = Place()
         self._broken = ""
         self._dirty = False
         try:
@@ -68,7 +68,7 @@ class SegmentJournal:
         except OSError as error:
             raise _unusable(self.folder, error) from error
         try:
-            self.report = self._start()
+            self.report = self._start(trusted)
         except BaseException as error:
             os.close(self._lock)
             if isinstance(error, OSError):
@@ -148,80 +148,76 @@ class SegmentJournal:
                 self._file = self._lock = -1
                 self._broken = "it is closed"
 
-    def rewrite(self, change: Callable[[Event], Event]) -> int:
+    def rewrite(self, change: Callable[[Event], Event], holding: bytes = b"") -> int:
         """Replace stored events by what ``change`` makes of them (seq and tau stay), each segment atomically.
 
-        Returns how many events changed. For forgetting only: a replay of the changed events may differ.
+        Returns how many events changed. For forgetting only: a replay of the changed events may differ. ``holding``:
+        bytes that every event to change holds, a block without them is passed over.
         """
         with self._guard:
             self.commit()
+            self._shelf.drop_spares()
             changed = 0
-            for segment in self._segments:
-                changed += self._rewrite(segment, change)
+            for index, segment in enumerate(self._segments):
+                open_one = self._file >= 0 and index == len(self._segments) - 1
+                body, count = rewritten(segment, self._durable if open_one else None, change, holding)
+                if not count:
+                    continue
+                changed += count
+                self._disk.replace(segment.path, body)
+                if open_one:
+                    self._reopen(segment.path, len(body))
+                else:
+                    self._segments[index] = Segment(segment.path, segment.first, len(body))
             return changed
 
-    # Reading ----------------------------------------------------------------------------------------------------
+    def _reopen(self, path: Path, size: int) -> None:
+        os.close(self._file)
+        self._file = self._disk.open(path, os.O_RDWR)
+        self._size = self._durable = size
+        self._salt, self._version = segments.salt_of(os.pread(self._file, HEADER.size, 0)), segments.VERSION
 
-    def last(self) -> tuple[int, int]:
-        """Return (seq, tau) of the last committed event, (0, 0) where there is none."""
-        return self._at.seq, self._at.tau
+    # Recycling --------------------------------------------------------------------------------------------------
 
-    def read(self, after_seq: int = 0) -> Iterator[Event]:
-        """Yield the committed events with seq > after_seq in order, as of the call of the first one."""
-        for path, item in self._items(after_seq):
-            if isinstance(item, Columns):
-                continue
-            events = events_in(path, item) if isinstance(item, Block) else item
-            if events[0].seq > after_seq:
-                yield from events
-            elif events[-1].seq > after_seq:
-                yield from events[after_seq - events[0].seq + 1 :]
+    def covered(self, seq: int) -> None:
+        """Take note that no recovery needs the events up to ``seq``: a durable snapshot holds what they made."""
+        self._covered = max(self._covered, seq)
 
-    def read_blocks(self, after_seq: int = 0) -> Iterator[Block | list[Event]]:
-        """Yield the same events as ``read``: blocks as they were written, those between them in lists."""
-        for _, item in self._items(after_seq):
-            if isinstance(item, Block):
-                if item.last_seq > after_seq:
-                    yield item.after(after_seq)
-            elif not isinstance(item, Columns):
-                events = [event for event in item if event.seq > after_seq]
-                if events:
-                    yield events
+    def remove(self, through: int, *, reuse: bool = True) -> int:
+        """Remove the closed segments that end at or before ``through``; return how many went.
 
-    def read_columns(self, after_seq: int = 0) -> Iterator[Columns]:
-        """Yield the committed columns that were judged beyond ``after_seq``, without their rows up to there."""
-        for _, item in self._items(after_seq):
-            if isinstance(item, Columns) and item.until > after_seq:
-                yield item.after(after_seq)
-
-    def judged(self) -> int:
-        """Return the last seq up to which committed columns hold the verdicts of the bulk lane; 0 without columns."""
-        return self._at.judged
-
-    def _items(self, after_seq: int) -> Iterator[tuple[Path, Item]]:
-        """Yield what was committed from the segment on that holds the next seq, with the file that each is from."""
+        Kept whatever is asked: what no snapshot covers, and what somebody is just reading. ``reuse``: their files
+        are written over later; False where what they hold is to be gone at once. Retryable where the disk refuses.
+        """
         with self._guard:
-            # Without an open segment the last one was closed whole.
-            chain, end = list(self._segments), self._durable if self._file >= 0 else None
-        begin = max(0, bisect_right([segment.first for segment in chain], after_seq + 1) - 1)
-        for index in range(begin, len(chain)):
-            segment = chain[index]
-            for item in items_of(segment.path, segment.first, end if index == len(chain) - 1 else None):
-                yield segment.path, item
+            bound = min([through, self._covered, *(first - 1 for first in self._readers.values())])
+            leaving = [one for one in self.closed() if one.last <= bound]
+            if not leaving:
+                return 0
+            last = leaving[-1].last
+            # The tau counts only while the open segment holds no event.
+            floor = Place(last, self._at.tau if last == self._at.seq else 0, self._at.judged)
+            del self._segments[: len(leaving)]
+            self._floor = floor
+            try:
+                self._shelf.retire([one.path for one in leaving], floor, reuse=reuse)
+            except OSError as error:
+                raise Retryable(f"journal: {self.folder} gives nothing back: {error}", after_s=60.0) from error
+            return len(leaving)
 
     # Start ------------------------------------------------------------------------------------------------------
 
-    def _start(self) -> Report:
-        for leftover in self.folder.glob("*.new"):
-            leftover.unlink()
+    def _start(self, trusted: int) -> Report:
+        self._shelf.clean()
+        self._at = self._floor = self._shelf.floor()
         report = Report()
-        names = sorted(self.folder.glob(f"*{SUFFIX}"))
-        for path in names:
-            last = path == names[-1]
+        found = self._shelf.found(self._floor)
+        for index, path in enumerate(found):
+            last = index == len(found) - 1
             file = self._disk.open(path, os.O_RDWR)
             try:
                 size = os.fstat(file).st_size
-                checked = check_segment(path, file, self._at.seq + 1, last=last)
+                checked = self._checked(found, index, file, trusted)
                 if checked.torn:
                     report = msgspec.structs.replace(
                         report,
@@ -238,13 +234,21 @@ class SegmentJournal:
         self._next = self._at
         return msgspec.structs.replace(report, segments=len(self._segments))
 
+    def _checked(self, found: list[Path], index: int, file: int, trusted: int) -> Checked:
+        """Check a segment, whole unless it is trusted; the last two always are: they hold the last stamp."""
+        if index < len(found) - 2:
+            following = segments.first_seq_of(found[index + 1])
+            if following <= trusted + 1:
+                return trust_segment(found[index], file, self._at.seq + 1, following)
+        return check_segment(found[index], file, self._at.seq + 1, last=index == len(found) - 1)
+
     def _take_on(self, path: Path, file: int, checked: Checked, *, last: bool) -> None:
         """Make a checked segment ours: without its torn end, and durable before anything is done with it."""
         if not checked.end:
             path.unlink()
             self._disk.sync_folder(self.folder)
             return
-        self._segments.append(Segment(path, self._at.seq + 1))
+        self._segments.append(Segment(path, self._at.seq + 1, 0 if last else checked.end))
         before = self._at
         self._at = Place(before.seq + checked.count, checked.tau or before.tau, max(before.judged, checked.until))
         if last:
@@ -266,27 +270,22 @@ class SegmentJournal:
         return self._version < segments.VERSION or (self._size >= self._segment_bytes and holds_events)
 
     def _begin(self, first: int) -> None:
-        """Open a new segment; it is durable, folder entry included, before the first record goes in."""
-        path = self.folder / segments.segment_name(first)
-        head = segments.header(first)
-        # A file of that name can only be left over from a recovery that failed: nothing in it was ever committed.
-        file = self._disk.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        try:
-            self._disk.write_all(file, [head])
-            self._disk.fdatasync(file)
-            self._disk.sync_folder(self.folder)
-        except OSError:
-            os.close(file)
-            path.unlink(missing_ok=True)
-            raise
+        """Close the open segment where there is one, and go on in a new one."""
         if self._file >= 0:
+            # A file that was used before is longer than what it holds now; only the last segment may be.
+            self._disk.truncate(self._file, self._durable)
+            self._disk.fdatasync(self._file)
+        file, head = self._shelf.create(first)
+        if self._file >= 0:
+            self._disk.drop_pages(self._file)
             os.close(self._file)
+            before = self._segments.pop()
+            # One that begins with the same seq was of an earlier version and empty: the new file bears its name.
+            if before.first < first:
+                self._segments.append(Segment(before.path, before.first, self._durable))
         self._file, self._size, self._durable = file, HEADER.size, HEADER.size
         self._salt, self._version = segments.salt_of(head), segments.VERSION
-        if self._segments and self._segments[-1].first == first:
-            # It was of an earlier version and empty.
-            self._segments.pop()
-        self._segments.append(Segment(path, first))
+        self._segments.append(Segment(self.folder / segments.segment_name(first), first))
 
     def _shelve(self) -> None:
         """Cut the open segment back to its last commit and leave it; an empty one is removed."""
@@ -318,36 +317,9 @@ class SegmentJournal:
         if not self._dirty or self._size <= HEADER.size:
             return
         with contextlib.suppress(OSError):
-            self._disk.write_all(self._file, [segments.mark(self._size, self._salt)], self._size)
+            end = self._size + self._disk.write_all(self._file, [segments.mark(self._size, self._salt)], self._size)
+            self._disk.truncate(self._file, end)
             self._disk.fdatasync(self._file)
-
-    def _rewrite(self, segment: Segment, change: Callable[[Event], Event]) -> int:
-        open_one = self._file >= 0 and segment == self._segments[-1]
-        head = segments.header(segment.first)
-        salt, changed, parts = segments.salt_of(head), 0, list[bytes | memoryview]([head])
-        place = Place(segment.first - 1)
-        for item in items_of(segment.path, segment.first, self._durable if open_one else None):
-            part: Part = item
-            if not isinstance(item, Columns):
-                events = events_in(segment.path, item) if isinstance(item, Block) else item
-                others = [msgspec.structs.replace(change(event), seq=event.seq, tau=event.tau) for event in events]
-                differ = sum(map(ne, events, others))
-                changed += differ
-                if differ:
-                    part = block_from(others) if isinstance(item, Block) else others
-            prepared, place = prepare([part], place)
-            parts += framed(prepared, salt)
-        if not changed:
-            return 0
-        body = b"".join(parts)
-        body += segments.mark(len(body), salt)
-        self._disk.replace(segment.path, body)
-        if open_one:
-            os.close(self._file)
-            self._file = self._disk.open(segment.path, os.O_RDWR)
-            self._size = self._durable = len(body)
-            self._salt, self._version = salt, segments.VERSION
-        return changed
 
     def _refuse_if_broken(self) -> None:
         if self._broken:

@@ -85,7 +85,15 @@ class MemoryJournal:
         """Return (seq, tau) of the last committed event, (0, 0) where there is none."""
         return self._at.seq, self._at.tau
 
-    def rewrite(self, change: Callable[[Event], Event]) -> int:
+    def columns_behind(self, after_seq: int) -> Iterator[Columns]:
+        """Yield all columns that were made of a later event, whole."""
+        return (columns for columns in list(self._columns) if columns.until > after_seq)
+
+    def first(self) -> int:
+        """Return the seq of the first event that is kept: none is ever removed."""
+        return 1
+
+    def rewrite(self, change: Callable[[Event], Event], holding: bytes = b"") -> int:
         """Replace stored events by what ``change`` makes of them (seq and tau stay); return how many changed."""
         self.commit()
         changed = 0

@@ -90,10 +90,7 @@ def check_segment(path: Path, file: int, next_seq: int, *, last: bool) -> Checke
             raise damaged(path, damage, next_seq) from damage
         return Checked(end=0, torn=damage.reason)
     if first != next_seq:
-        raise Misconfigured(
-            f"journal: {path} begins with seq {first}, but seq {next_seq} is next: a segment is missing; "
-            "put it back, or restore the folder from a backup (tocsin restore)"
-        )
+        raise missing(path, first, next_seq)
     salt, (_, version, *_) = segments.salt_of(head), HEADER.unpack(head)
     seq, until, end, torn = next_seq - 1, 0, size, ""
     newest: tuple[int, int, memoryview] | None = None
@@ -117,11 +114,24 @@ def check_segment(path: Path, file: int, next_seq: int, *, last: bool) -> Checke
         if not last or segments.has_mark(file, damage.offset, size, salt):
             raise damaged(path, damage, seq + 1) from damage
         end, torn = damage.offset, damage.reason
+        if segments.is_reused(head):
+            torn = f"{torn}; the file was used before, the rest may be of that use"
     tau = 0
     if newest is not None:
         item = decode(path, *newest, seq) if newest[1] == segments.EVENT else block_of(newest[2])
         tau = item.tau if isinstance(item, Event) else int(item.taus[-1])
     return Checked(end=end, count=seq - next_seq + 1, tau=tau, until=until, salt=salt, version=version, torn=torn)
+
+
+def trust_segment(path: Path, file: int, next_seq: int, following: int) -> Checked:
+    """Check no more than the header of a segment that ends before ``following``; errors as of ``check_segment``."""
+    try:
+        first = segments.check_header(path, os.pread(file, HEADER.size, 0))
+    except Damage as damage:
+        raise damaged(path, damage, next_seq) from damage
+    if first != next_seq:
+        raise missing(path, first, next_seq)
+    return Checked(end=os.fstat(file).st_size, count=following - first)
 
 
 def items_of(path: Path, first: int, end: int | None) -> Iterator[Item]:
@@ -179,6 +189,14 @@ def events_in(path: Path, block: Block) -> list[Event]:
         return block.events()
     except Malformed as error:
         raise damaged(path, Damage(0, str(error)), block.first_seq) from error
+
+
+def missing(path: Path, first: int, next_seq: int) -> Misconfigured:
+    """Return the error of a gap between two segments."""
+    return Misconfigured(
+        f"journal: {path} begins with seq {first}, but seq {next_seq} is next: a segment is missing; "
+        "put it back, or restore the folder from a backup (tocsin restore)"
+    )
 
 
 def damaged(path: Path, damage: Damage, seq: int) -> Misconfigured:

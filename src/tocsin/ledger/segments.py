@@ -3,14 +3,15 @@ r"""The segment format: how stamped events lie on disk, and how a torn end is to
 A segment is a file named by the seq of its first event. All integers are little-endian.
 
 ========  =====================================================================================
-header    magic ``TOCSINJ\0``, u16 version, u16 zero, u64 first seq, u32 CRC-32 of those 20 bytes
+header    magic ``TOCSINJ\0``, u16 version, u16 flags, u64 first seq, u32 CRC-32 of those 20 bytes
 record    u32 kind << 28 | length, u32 CRC-32 of the payload, the payload
 mark      u32 0xFFFFFFFF, u32 CRC-32, 12 bytes of magic, u64 its own offset in the file
 ========  =====================================================================================
 
-Kinds: 0 one event as msgpack, 1 a block of events, 2 columns (``tocsin.ledger.blocks``). A checksum starts from the
-first word of its record XOR the header's checksum, that of a mark from the header's checksum: what an earlier use of
-the file left behind passes neither. Version 1, which is still read, had kind 0 alone and no such salt.
+Flags: 1, the file held another segment before. Kinds: 0 one event as msgpack, 1 a block of events, 2 columns
+(``tocsin.ledger.blocks``). A checksum starts from the first word of its record XOR the header's checksum, that of a
+mark from the header's checksum: what an earlier use of the file left behind passes neither. Version 1, which is still
+read, had kind 0 alone and no such salt.
 
 A mark says that every byte before it had reached the disk when it was written. It stands before the first record of
 each commit after the first, and at the end of a journal that was closed. So a bad record with a mark behind it was
@@ -41,6 +42,7 @@ MARK_MAGIC = b"\xc1\xc1TOCSINMK\xc1\xc1"
 MARK_LENGTH = 0xFFFFFFFF
 EVENT, BLOCK, COLUMNS = 0, 1, 2
 KIND_SHIFT = 28
+REUSED = 1
 LENGTH_BITS = (1 << KIND_SHIFT) - 1
 MAX_RECORD = 64_000_000
 """No record is longer than this many bytes; a greater length is damage."""
@@ -67,10 +69,20 @@ def segment_name(first_seq: int) -> str:
     return f"{first_seq:020d}{SUFFIX}"
 
 
-def header(first_seq: int) -> bytes:
-    """Return the header of a new segment."""
-    body = struct.pack("<8sHHQ", MAGIC, VERSION, 0, first_seq)
+def first_seq_of(path: Path) -> int:
+    """Return the seq that a segment's file name says; 0 where it says none."""
+    return int(path.stem) if path.stem.isdecimal() else 0
+
+
+def header(first_seq: int, *, reused: bool = False) -> bytes:
+    """Return the header of a new segment; ``reused``: its file held another one before."""
+    body = struct.pack("<8sHHQ", MAGIC, VERSION, REUSED if reused else 0, first_seq)
     return body + struct.pack("<I", zlib.crc32(body))
+
+
+def is_reused(raw: bytes) -> bool:
+    """Return whether the file of the segment with this header held another one before."""
+    return bool(HEADER.unpack_from(raw)[2] & REUSED)
 
 
 def mark(offset: int, salt: int) -> bytes:
