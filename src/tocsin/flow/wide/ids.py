@@ -1,0 +1,197 @@
+"""IdMemory: the identities of the last 24 hours of tau, with the seq that each was accepted with, and the stamps.
+
+It keeps keyed 64-bit hashes, not texts. Two different identities in memory at once are taken for one another with a
+probability of about n^2 / 2^65 for n ids over a whole memory, and each new id is wrongly called a duplicate with
+n / 2^64: with 50 million ids one event in 3.7 * 10^11. Who does not know the seed cannot bring such pairs about.
+
+Sixteen bytes an id in the log and 8 bytes a slot of the index (11 to 27 bytes an id). The arrays are reserved for the
+whole capacity at the start, but the system gives memory only as ids come: a new memory takes a few MB.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tocsin.core.events import ID_MEMORY
+from tocsin.flow.wide import ids_table as table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CAPACITY = 3 << 24
+"""Ids, 50 million: 1.3 GB when full. They reach 86 s back at 583,000 events a second, 8 minutes at 100,000."""
+BATCH = 8192
+"""Rows a kernel call takes at most: the index is then doubled in time."""
+FIRST_BITS = 16
+
+
+class IdMemory:
+    """Stamps rows and recognises duplicates; at most ``capacity`` ids, then the oldest are let go before their time.
+
+    Raises
+    ------
+    ValueError
+        The capacity is not between 1 and 2^30.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        if not 1 <= capacity <= 1 << 30:
+            raise ValueError("an id memory holds 1 to 2^30 ids")
+        bits = FIRST_BITS
+        while 3 * (1 << bits) < 4 * capacity:
+            bits += 1
+        chunks = capacity // table.CHUNK + 3
+        self._index = np.zeros((1 << bits) + table.SLACK, np.uint64)
+        self._hashes = np.empty(chunks * table.CHUNK, np.uint64)
+        self._taus = np.empty(chunks * table.CHUNK, np.int64)
+        self._chunks = np.full(1 << chunks.bit_length(), -1, np.int64)
+        self._free = np.zeros(chunks, np.int64)
+        self._state = np.zeros(table.STATE, np.int64)
+        self._state[table.HEAD] = 1
+        self._state[table.BITS] = min(FIRST_BITS, bits)
+        self._state[table.MOST_BITS] = bits
+        self._state[table.BOUND] = -1
+        self._state[table.CAPACITY] = capacity
+        self._state[table.LOST_TAU] = -(2**62)
+        self._one = np.zeros(1, np.uint64)
+        self._past = np.zeros((2, 1), np.int64)
+
+    def __len__(self) -> int:
+        """Return how many ids are known."""
+        return int(self._state[table.COUNT])
+
+    @property
+    def seq(self) -> int:
+        """The seq of the newest id."""
+        return int(self._state[table.SEQ])
+
+    @property
+    def tau(self) -> int:
+        """The tau of the newest id."""
+        return int(self._state[table.TAU])
+
+    @property
+    def forgotten_early(self) -> int:
+        """How many ids the capacity made it let go of before 24 hours of tau had passed."""
+        return int(self._state[table.FORGOTTEN])
+
+    def span(self) -> int:
+        """Return how far back, in microseconds of tau, every accepted id is known for certain: 24 hours at most."""
+        return int(min(ID_MEMORY, self._state[table.TAU] - self._state[table.LOST_TAU]))
+
+    def admit(self, ids: np.ndarray, times: np.ndarray, clock: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Stamp rows in their order: (fresh bool [n], seqs int64 [n], taus int64 [n]).
+
+        ``ids`` uint64 [n] hashes of identities, ``times`` int64 [n] of the events, ``clock`` the receiving clock. A
+        duplicate, also of a row before in the same call, has the stamps that its id was accepted with.
+        """
+        fresh = np.empty(len(ids), np.bool_)
+        out = np.empty((2, len(ids)), np.int64)
+        arrays = (self._index, self._hashes, self._taus, self._chunks, self._free, self._state)
+        for at in range(0, len(ids), BATCH):
+            rows = slice(at, at + BATCH)
+            table.admit(*arrays, ids[rows], times[rows], clock, fresh[rows], out[:, rows])
+        return fresh, out[0], out[1]
+
+    def seen(self, id: int) -> int:
+        """Return the seq that this hash was accepted with, or 0."""
+        return int(table.look_up(self._index, self._hashes, self._chunks, self._state, np.uint64(id)))
+
+    def accept(self, id: int, seq: int, tau: int) -> None:
+        """Remember one id with the stamps that it has; as ``accept_rows``."""
+        if seq != self._state[table.SEQ] + 1:
+            self._go_to(seq)
+        self._one[0] = id
+        self._past[0, 0] = seq
+        self._past[1, 0] = tau
+        self._take_up(self._one, self._past, True)
+
+    def accept_rows(self, ids: np.ndarray, seqs: np.ndarray, taus: np.ndarray) -> None:
+        """Remember rows with the stamps that they have, as a journal keeps them; ValueError where seq runs back.
+
+        Seqs that are left out count against the capacity as if they had come.
+        """
+        for part in np.split(np.arange(len(ids)), np.flatnonzero(np.diff(seqs) != 1) + 1):
+            if not len(part):
+                continue
+            if seqs[part[0]] != self._state[table.SEQ] + 1:
+                self._go_to(int(seqs[part[0]]))
+            self._take_up(ids[part], np.stack((seqs[part], taus[part])), True)
+
+    def retract(self, count: int, tau: int) -> None:
+        """Take back the newest ids, as if they had never come; ``tau`` is the one before them."""
+        table.take_back(self._index, self._hashes, self._chunks, self._state, count)
+        self._state[table.TAU] = tau
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what it knows as plain arrays: ``ids``, ``seqs``, ``taus``, oldest first, and ``marks`` int64 [4].
+
+        The marks are seq, tau, ids let go early and the tau of the newest of those.
+        """
+        state = self._state
+        length = int(state[table.SEQ] - state[table.HEAD] + 1)
+        ids, past = np.empty(length, np.uint64), np.empty((2, length), np.int64)
+        table.read_log(self._hashes, self._taus, self._chunks, state, ids, past)
+        marks = state[[table.SEQ, table.TAU, table.FORGOTTEN, table.LOST_TAU]]
+        return {"ids": ids, "seqs": past[0], "taus": past[1], "marks": marks}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take up the arrays of ``state``, also of a memory of another capacity; what it knew before is gone."""
+        self._clear()
+        ids, seqs, taus, marks = state["ids"], state["seqs"], state["taus"], state["marks"]
+        capacity = int(self._state[table.CAPACITY])
+        self._state[table.FORGOTTEN], self._state[table.LOST_TAU] = marks[2], marks[3]
+        if len(ids) > capacity:
+            lost = int((taus[:-capacity] > marks[1] - ID_MEMORY).sum())
+            self._state[table.FORGOTTEN] += lost
+            if lost:
+                self._state[table.LOST_TAU] = taus[-capacity - 1]
+            ids, seqs, taus = ids[-capacity:], seqs[-capacity:], taus[-capacity:]
+        self._state[table.HEAD] = int(seqs[0]) if len(seqs) else int(marks[0]) + 1
+        self._take_up(ids, np.stack((seqs, taus)), False)
+        self._state[table.SEQ], self._state[table.TAU] = marks[0], marks[1]
+
+    def _take_up(self, ids: np.ndarray, past: np.ndarray, expire: bool) -> None:
+        arrays = (self._index, self._hashes, self._taus, self._chunks, self._free, self._state)
+        for at in range(0, len(ids), BATCH):
+            rows = slice(at, at + BATCH)
+            table.take_up(*arrays, ids[rows], past[:, rows], expire)
+
+    def _go_to(self, seq: int) -> None:
+        """Make ``seq`` the next one: what is left out is logged as the id 0, so that the log stays without holes."""
+        state = self._state
+        last = int(state[table.SEQ])
+        if seq <= last:
+            raise ValueError(f"seq {seq} comes after {last}")
+        if seq - last > state[table.CAPACITY]:
+            tau = int(state[table.TAU])
+            self._clear()
+            state[table.TAU] = tau
+        if state[table.HEAD] > state[table.SEQ]:
+            state[table.SEQ], state[table.HEAD] = seq - 1, seq
+            return
+        seqs = np.arange(last + 1, seq, dtype=np.int64)
+        self._take_up(np.zeros(len(seqs), np.uint64), np.stack((seqs, np.full_like(seqs, state[table.TAU]))), True)
+
+    def _clear(self) -> None:
+        """Forget everything, and give the chunks back."""
+        state = self._state
+        bits = int(state[table.BITS]) + (state[table.BOUND] >= 0)
+        self._index[: (1 << bits) + table.SLACK] = 0
+        self._chunks[:] = -1
+        state[[table.SEQ, table.TAU, table.COUNT, table.FORGOTTEN, table.FREE, table.USED]] = 0
+        state[table.HEAD] = 1
+        state[table.BOUND] = -1
+        state[table.LOST_TAU] = -(2**62)
+
+
+def warm() -> None:
+    """Compile every kernel of the id memory."""
+    memory = IdMemory(1)
+    memory.admit(np.array([1], np.uint64), np.array([1], np.int64), 1)
+    memory.accept(2, 2, 2)
+    memory.seen(2)
+    memory.restore(memory.state())
+    memory.retract(1, 1)

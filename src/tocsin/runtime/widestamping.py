@@ -1,0 +1,84 @@
+"""WideStamper: the stamper over hashed identities, for rows of the wide lane and for single events alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from tocsin.core.events import Event, stamp_tau
+from tocsin.flow.wide.ids import CAPACITY, IdMemory
+from tocsin.flow.wide.ids import warm as warm_ids
+from tocsin.flow.wide.sip import sip_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tocsin.flow.hashing import Hasher
+
+
+class WideStamper:
+    """Gives (seq, tau) and knows the identities of the last 24 hours of tau, ``capacity`` of them at most.
+
+    Implements ``stamping.RowStamping``. Identities are hashes under the installation's seed (the collision odds stand
+    in ``flow.wide.ids``): SipHash of source, 0x1f and id, as the scanner makes them. ``memory`` says how far back it
+    reaches and is what a snapshot keeps; ``resume`` after its ``restore``. ``seq`` and ``tau`` are only to be read.
+    """
+
+    def __init__(self, hasher: Hasher, capacity: int = CAPACITY) -> None:
+        self.memory = IdMemory(capacity)
+        self.seq = 0
+        self.tau = 0
+        self._k0, self._k1 = np.uint64(hasher.k0), np.uint64(hasher.k1)
+
+    def hash_of(self, identity: tuple[str, str]) -> int:
+        """Return the hash of (source, id)."""
+        data = f"{identity[0]}\x1f{identity[1]}".encode("utf-8", "surrogatepass")
+        return int(sip_bytes(np.frombuffer(data, np.uint8), 0, len(data), self._k0, self._k1))
+
+    def seen(self, identity: tuple[str, str]) -> int:
+        """Return the seq that this identity was accepted with, or 0."""
+        return self.memory.seen(self.hash_of(identity))
+
+    def stamp(self, event: Event, clock: int) -> Event:
+        """Return the event with its seq and tau, and remember it."""
+        self.seq += 1
+        self.tau = stamp_tau(event.time, clock, self.tau)
+        self.memory.accept(self.hash_of(event.identity), self.seq, self.tau)
+        return msgspec.structs.replace(event, seq=self.seq, tau=self.tau)
+
+    def stamp_rows(
+        self, identity: np.ndarray, times: np.ndarray, clock: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (seqs int64 [n], taus int64 [n], fresh bool [n]) of rows with hashed identities, uint64 [n].
+
+        A duplicate has the stamps that its identity was accepted with.
+        """
+        fresh, seqs, taus = self.memory.admit(identity, times, clock)
+        self.resume()
+        return seqs, taus, fresh
+
+    def restore(self, event: Event) -> None:
+        """Take up an event from the journal: its stamps are what they are; ValueError where seq runs back."""
+        self.memory.accept(self.hash_of(event.identity), event.seq, event.tau)
+        self.resume()
+
+    def restore_rows(self, identity: np.ndarray, seqs: np.ndarray, taus: np.ndarray) -> None:
+        """Take up rows from the journal."""
+        self.memory.accept_rows(identity, seqs, taus)
+        self.resume()
+
+    def retract(self, events: Sequence[Event], seq: int, tau: int) -> None:
+        """Take back the newest events: the disk refused them, so they were never accepted."""
+        self.memory.retract(self.seq - seq, tau)
+        self.resume()
+
+    def resume(self) -> None:
+        """Go on from where the memory stands."""
+        self.seq, self.tau = self.memory.seq, self.memory.tau
+
+
+def warm() -> None:
+    """Compile every kernel of the stamper."""
+    warm_ids()
