@@ -8,6 +8,8 @@ import numpy as np
 
 from tocsin.core.events import Event
 from tocsin.flow.batch import FeatureTable, PlainBatch
+from tocsin.flow.cel_single import Fused
+from tocsin.flow.cel_values import CAUSES
 from tocsin.flow.hashing import Hasher
 from tocsin.flow.lists import Lists
 from tocsin.flow.names import Names
@@ -123,11 +125,20 @@ class Sample:
 
     def columns(self, program: Program, *, wide: bool) -> list[Any]:
         """Return value or cause by row, computed on columns."""
-        from tocsin.flow.cel_values import CAUSES
-
         batch = self.wide if wide else self.plain
         values, codes = program.values(batch, self.table, self.scores, self.lists)
         return [CAUSES[code] if code else (value,) for value, code in zip(values.tolist(), codes.tolist(), strict=True)]
+
+    def fused(self, programs: Sequence[Program]) -> list[list[Any]]:
+        """Return by program value or cause by row, of one fused function of all."""
+        fused = Fused(programs)
+        found: list[list[Any]] = [[] for _ in programs]
+        for event, features, score in self.rows:
+            hits, faults = fused.run(event, features, score, self.lists)
+            causes = dict(faults)
+            for place, one in enumerate(found):
+                one.append(causes.get(place) or (place in hits,))
+        return found
 
 
 def differences(program: Program, expected: list[Any], found: list[Any]) -> list[str]:

@@ -19,6 +19,7 @@ import numpy as np
 from tocsin.flow import cel_rows, cel_scalar
 from tocsin.flow.cel_columns import CODE, Causes, causes_of
 from tocsin.flow.cel_scalar import Env
+from tocsin.flow.cel_single import Fields, Fused
 from tocsin.flow.cel_syntax import CelError, parse
 from tocsin.flow.cel_types import FILTER, INCIDENT, RULE, Checker, Scope
 from tocsin.flow.cel_values import CAUSES, CelFault
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tocsin.core.desk import Batch, Features
     from tocsin.flow.lists import Lists
 
-__all__ = ["FILTER", "INCIDENT", "RULE", "CelError", "EventFields", "Program", "Result", "Scope", "compile_expression"]
+__all__ = ["FILTER", "INCIDENT", "RULE", "CelError", "Program", "Result", "Scope", "compile_expression"]
 FEW = 12
 """Below this many rows single evaluation is faster than columns."""
 NO_ROWS = np.empty(0, np.int64)
@@ -54,6 +55,8 @@ class Program:
         tree = parse(text)
         self.text = text
         self.type = Checker(text, scope).check(tree)
+        self.tree = tree
+        self._fused: Fused | None = None
         self._single = cel_scalar.build(tree)
         self.subtrees = tuple(cel_rows.subtrees(tree))
         self.step: cel_rows.Step | None
@@ -90,13 +93,20 @@ class Program:
         values = np.empty(batch.n, object)
         codes = np.zeros(batch.n, np.int8)
         for row, event in enumerate(batch.events):
-            roots = {"event": EventFields(event), "data": event.data, "features": _FeatureRow(features, row)}
+            roots = {"event": Fields(event), "data": event.data, "features": _FeatureRow(features, row)}
             score = None if scores is None else float(scores[row])
             try:
                 values[row] = self._single(Env({**roots, "score": score}, lists, event.tau))
             except CelFault as fault:
                 codes[row] = CODE[fault.cause]
         return values, codes
+
+    @property
+    def fused(self) -> Fused:
+        """The function over one event: a block of this expression alone; made at first use."""
+        if self._fused is None:
+            self._fused = Fused((self,))
+        return self._fused
 
     def hits(self, view: View) -> tuple[np.ndarray, Causes | None]:
         """Return (places in the view that fire, ascending; the causes, or None where no row failed)."""
@@ -130,19 +140,6 @@ class Program:
             codes[wrong] = CODE["overload"]
             values = np.fromiter((value is True for value in values), bool, len(values))
         return values & (codes == 0), codes
-
-
-class EventFields:
-    """An event as a mapping of the fields that expressions read."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self, event: Any) -> None:
-        self._event = event
-
-    def get(self, name: str) -> Any:
-        """Return a field of the event."""
-        return getattr(self._event, name)
 
 
 class _FeatureRow:

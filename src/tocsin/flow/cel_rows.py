@@ -26,6 +26,7 @@ from tocsin.flow.cel_columns import (
     first,
     integers,
 )
+from tocsin.flow.cel_parts import may_be_nan
 from tocsin.flow.cel_syntax import INT_MIN, Node
 from tocsin.flow.cel_texts import BLANK, DTYPES, Text, boxed, objects, texts_among, texts_compared
 from tocsin.flow.cel_views import View
@@ -228,17 +229,6 @@ def _chosen(choice: np.ndarray, left: Causes | None, right: Causes | None) -> Ca
     return causes_of(codes.astype(np.int8))
 
 
-def _nan(node: Node) -> bool:
-    """Return whether a double may be NaN: a field, a feature, a score or a literal never is."""
-    if node.type != "double" or node.kind in _PLAIN:
-        return False
-    if node.kind == "choose":
-        return _nan(node.args[1]) or _nan(node.args[2])
-    if node.kind == "negate" or (node.kind == "call" and node.args[0].type != "string"):
-        return _nan(node.args[0])
-    return True
-
-
 def _binary(node: Node) -> Step:
     op, (one, other) = node.value, node.args
     if op == "in":
@@ -273,7 +263,7 @@ def _numbers(node: Node) -> Callable[[Any, Any], Part]:
     op, (one, other) = node.value, node.args
     if op in COMPARE:
         mixed = one.type != other.type
-        nan = op not in ("==", "!=") and (_nan(one) or _nan(other))
+        nan = op not in ("==", "!=") and (may_be_nan(one) or may_be_nan(other))
         return lambda a, b: compared(op, a, b, mixed, nan)
     if node.type == "int":
         return lambda a, b: integers(op, a, b)

@@ -1,22 +1,22 @@
-"""Rules: compiled where they are saved, computed over the rows of a batch, counted by hit and by cause of error."""
+"""Rules: compiled where they are saved, put in force without a pause, counted by hit, by cause of error and by time."""
 
 from __future__ import annotations
 
-from collections import Counter
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
 from tocsin.core.desk import Rule
 from tocsin.core.signal import Mode, Reason
 from tocsin.errors import Misconfigured
 from tocsin.flow.cel import RULE, CelError, Program, compile_expression
-from tocsin.flow.cel_views import View
+from tocsin.flow.rule_groups import Group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections import Counter
+    from collections.abc import Iterable, Sequence
+
+    import numpy as np
 
     from tocsin.core.desk import Desk
     from tocsin.flow.batch import FeatureTable, PlainBatch
@@ -24,13 +24,37 @@ if TYPE_CHECKING:
 
 
 class Ready:
-    """A rule that is ready to run, with the event types it looks at and the reason it gives."""
+    """A rule that is ready to run, with the event types it looks at, the reason it gives, and what it has done."""
 
-    __slots__ = ("program", "reason", "rule", "types")
+    __slots__ = ("errors", "hits", "program", "reason", "rule", "seconds", "types")
 
     def __init__(self, rule: Rule, types: tuple[str, ...], program: Program) -> None:
         self.rule, self.types, self.program = rule, types, program
         self.reason = Reason(code=rule.code, text=rule.text, rule=rule.id)
+        self.hits = 0
+        self.errors: dict[str, int] = {}
+        self.seconds = 0.0
+        """Time spent on it, estimated from samples."""
+
+
+class RuleStats(msgspec.Struct, frozen=True):
+    """What one rule has done since it came into force: rows it fired on, errors by cause, and seconds (sampled)."""
+
+    id: str
+    desk: str
+    mode: Mode
+    hits: int
+    errors: dict[str, int]
+    seconds: float
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """Stored rules, compiled: what ``RuleSet.replace`` puts in force for the same ``documents``."""
+
+    documents: Any
+    stored: dict[str, Any]
+    by_desk: dict[str, Any]
+    errors: list[str]
 
 
 def check_rule(rule: Rule, desks: Sequence[Desk]) -> Program:
@@ -56,92 +80,79 @@ class RuleSet:
     def __init__(self, desks: Sequence[Desk], stored: Iterable[Rule]) -> None:
         self._desks = {desk.name: desk for desk in desks}
         own = [msgspec.structs.replace(rule, desk=rule.desk or desk.name) for desk in desks for rule in desk.rules]
-        self._own = {rule.id: self._compiled(rule) for rule in own}
-        self._stored = {rule.id: self._compiled(rule) for rule in stored}
-        self._order()
+        self._own = {rule.id: self._compiled(rule, {}) for rule in own}
+        self._stored = {rule.id: self._compiled(rule, {}) for rule in stored}
+        self._prepared: Prepared | None = None
+        self.by_desk = self._grouped(self._stored)
 
-    def _compiled(self, rule: Rule) -> Ready:
+    def _compiled(self, rule: Rule, known: dict[str, Ready]) -> Ready:
+        before = known.get(rule.id)
+        if before is not None and before.rule == rule:
+            return before
         try:
             return _ready(rule, self._desks)
         except CelError as error:
             raise Misconfigured(f"rule {rule.id}: {error}") from error
 
-    def _order(self) -> None:
+    def _grouped(self, stored: dict[str, Ready]) -> dict[str, Group]:
         found: dict[str, list[Ready]] = {}
-        for ready in {**self._own, **self._stored}.values():
+        for ready in {**self._own, **stored}.values():
             if ready.rule.mode is not Mode.OFF:
                 found.setdefault(ready.rule.desk, []).append(ready)
-        self.by_desk = {desk: Group(rules) for desk, rules in found.items()}
+        return {desk: Group(rules) for desk, rules in found.items()}
 
-    def replace(self, documents: Any) -> list[str]:
-        """Put other stored rules in force; return what was wrong with those that were left out."""
+    def prepare(self, documents: Any) -> Prepared:
+        """Compile stored rules for a ``replace`` to come; for any thread, changes nothing that runs.
+
+        Rules that are in force, or were prepared last, are not compiled again.
+        """
+        if not isinstance(documents, list):
+            return Prepared(documents, self._stored, self.by_desk, ["'rules' must be a list"])
+        before = self._prepared
+        known = {**(before.stored if before is not None else {}), **self._own, **self._stored}
         stored: dict[str, Ready] = {}
         errors: list[str] = []
-        for document in documents if isinstance(documents, list) else []:
+        for document in documents:
             try:
                 rule = msgspec.convert(document, Rule)
-                stored[rule.id] = self._compiled(rule)
+                stored[rule.id] = self._compiled(rule, known)
             except (msgspec.ValidationError, Misconfigured) as error:
                 errors.append(str(error))
-        if not isinstance(documents, list):
-            return ["'rules' must be a list"]
-        self._stored = stored
-        self._order()
-        return errors
+        self._prepared = prepared = Prepared(documents, stored, self._grouped(stored), errors)
+        return prepared
+
+    def replace(self, documents: Any) -> list[str]:
+        """Put other stored rules in force; return what was wrong with those that were left out.
+
+        Takes what ``prepare`` made last where that was for the same documents, else compiles what is missing.
+        """
+        prepared = self._prepared
+        if prepared is None or prepared.documents != documents:
+            prepared = self.prepare(documents)
+        if isinstance(documents, list):
+            for group in self.by_desk.values():
+                group.leave()
+            self._stored, self.by_desk = prepared.stored, prepared.by_desk
+        return prepared.errors
+
+    def stats(self) -> list[RuleStats]:
+        """Return what each rule has done since it came into force, those that are off too; for any thread."""
+        errors = {id_: causes for group in self.by_desk.values() for id_, causes in group.errors().items()}
+        return [
+            RuleStats(
+                id=ready.rule.id,
+                desk=ready.rule.desk,
+                mode=ready.rule.mode,
+                hits=ready.hits,
+                errors=errors.get(ready.rule.id, ready.errors),
+                seconds=ready.seconds,
+            )
+            for ready in {**self._own, **self._stored}.values()
+        ]
 
     def canonical(self) -> list[str]:
         """Return the rules in force in one form."""
         return sorted(repr(ready.rule) for rules in self.by_desk.values() for ready in rules)
-
-
-class Group:
-    """Rules that run together, in their order: their columns and common parts are computed once a batch."""
-
-    def __init__(self, rules: Iterable[Ready] = ()) -> None:
-        self.rules = tuple(rules)
-        by_types: dict[tuple[str, ...], list[tuple[int, Ready]]] = {}
-        for place, ready in enumerate(self.rules):
-            by_types.setdefault(ready.types, []).append((place, ready))
-        self._plan = [(types, part, _shared(part)) for types, part in by_types.items()]
-
-    def __iter__(self) -> Iterator[Ready]:
-        return iter(self.rules)
-
-    def __len__(self) -> int:
-        return len(self.rules)
-
-    def run(
-        self,
-        batch: PlainBatch,
-        table: FeatureTable,
-        scores: np.ndarray,
-        lists: Lists,
-        counters: Counter[str],
-    ) -> list[tuple[Ready, list[int]]]:
-        """Return each rule that fired with the rows on which it did; hits and errors are counted."""
-        found: list[tuple[int, Ready, list[int]]] = []
-        base = View(batch, table, scores, lists)
-        for types, part, shared in self._plan:
-            looked = np.flatnonzero(batch.of_type(*types))
-            if not len(looked):
-                continue
-            view = base.narrow(looked, shared)
-            for place, ready in part:
-                rows, causes = ready.program.hits(view)
-                if causes is not None:
-                    for cause, times in causes.counts().items():
-                        counters[f"rule_error:{ready.rule.id}:{cause}"] += times
-                if len(rows):
-                    counters[f"rule:{ready.rule.id}"] += len(rows)
-                    found.append((place, ready, looked[rows].tolist()))
-        found.sort(key=itemgetter(0))
-        return [(ready, rows) for _, ready, rows in found]
-
-
-def _shared(part: list[tuple[int, Ready]]) -> frozenset[str]:
-    """Return the sub-trees that stand in these rules more than once."""
-    times = Counter(key for _, ready in part for key in ready.program.subtrees)
-    return frozenset(key for key, count in times.items() if count > 1)
 
 
 def fired(
@@ -152,6 +163,6 @@ def fired(
     lists: Lists,
     counters: Counter[str],
 ) -> list[tuple[Ready, list[int]]]:
-    """Return each rule that fired with the rows on which it did; hits and errors are counted."""
+    """Return each rule that fired with the rows on which it did, ascending; hits and errors are counted."""
     group = rules if isinstance(rules, Group) else Group(rules)
     return group.run(batch, table, scores, lists, counters) if len(group) else []
