@@ -67,6 +67,11 @@ class Trees(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 raise ValueError(f"a booster's text is damaged: {error}") from error
         return boosters
 
+    def ready(self) -> None:
+        """Make now what the first scores and attributions would wait for."""
+        if COMPILED:
+            self.forest.ready()
+
     def raw(self, x: np.ndarray) -> np.ndarray:
         """Return the raw scores (log-odds) [n] of rows [n, k], NaN where a value is missing."""
         if COMPILED:
@@ -79,6 +84,8 @@ class Trees(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def contributions(self, x: np.ndarray) -> np.ndarray:
         """Return [n, k + 1]: what each feature brings, then the base; a row sums to its raw score."""
+        if COMPILED:
+            return self.forest.contributions(x)
         x = np.ascontiguousarray(np.atleast_2d(x), np.float64)
         total = np.zeros((len(x), self.features + 1))
         for booster in self.boosters:
