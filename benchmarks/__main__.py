@@ -20,7 +20,11 @@ from rich.table import Table
 import benchmarks
 from benchmarks.report import NoData, Options, Report
 
-APART = {"__main__", "page", "plane", "report", "rule_book", "stamping", "stream", "texts"}
+APART = (
+    {"__main__", "page", "report"}
+    | {"feed", "flow_host", "flow_parts", "flow_rules", "flow_scan", "flow_windows"}
+    | {"plane", "rivals", "rule_book", "stamping", "stream", "texts", "yardsticks"}
+)
 
 
 def names() -> list[str]:

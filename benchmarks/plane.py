@@ -20,6 +20,7 @@ from tocsin.core.desk import (
     Bucket,
     Candidate,
     Deadline,
+    Desk,
     Features,
     Judgement,
     Labelled,
@@ -117,7 +118,7 @@ class BenchDesk:
 
     name = "bench"
     version = 1
-    reads = READS
+    reads: tuple[str, ...] = READS
     series: tuple[Series, ...] = ()
     deadlines: tuple[Deadline, ...] = ()
     kinds: Mapping[str, Text] = {"bench": _TITLE}
@@ -170,7 +171,7 @@ class BenchDesk:
         """Return nothing: its model is made at set-up."""
         return None
 
-    def with_model(self, artefact: bytes | None) -> BenchDesk:
+    def with_model(self, artefact: bytes | None) -> Desk:
         """Return the desk with those trees."""
         model = None if artefact is None else msgspec.msgpack.decode(artefact, type=Trees)
         return BenchDesk(tuple(w for w in self.windows if isinstance(w, Window)), self.rules, model)

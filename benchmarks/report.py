@@ -25,6 +25,8 @@ class Report(msgspec.Struct, kw_only=True):
     rivals: dict[str, dict[str, float]] = {}
     seed: int = 0
     versions: dict[str, str] = {}
+    curves: dict[str, dict[str, float]] = {}
+    """Name of a curve -> its points."""
     seconds: float = 0.0
     goals: dict[str, str] = {}
     """Key -> what it should be, as text for people (``>= 0.75``)."""

@@ -22,7 +22,7 @@ WRITE = 4_000_000
 
 
 @kernel
-def _gather(table: np.ndarray, steps: np.int64) -> np.uint64:
+def _gather(table: np.ndarray, steps: int) -> np.uint64:
     """Follow ``steps`` dependent random words: the next place is known when the word has come."""
     at = np.uint64(1)
     mask = np.uint64(len(table) - 1)
