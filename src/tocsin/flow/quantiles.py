@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 EXACT = 64
 """Up to so many values are kept as they are."""
+FEW = 8
+"""Fewer new values than this are counted one by one."""
 LARGEST = (1 << 63) - 1
 """Values beyond count as this, on either side of 0."""
 
@@ -85,6 +87,10 @@ class Quantiles:
         if self.n + len(values) <= EXACT:
             self.n += len(values)
             self.values.extend(values.tolist())
+            return
+        if len(values) < FEW:
+            for value in values.tolist():
+                self.add(value)
             return
         self._spread()
         self.n += len(values)

@@ -1,0 +1,212 @@
+"""One deadline on columns: what is armed in arrays, each arming event as the bytes that it came in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from tocsin.core.desk import Miss
+from tocsin.core.events import Event
+from tocsin.flow.filters import passes
+from tocsin.flow.view import MICROS
+from tocsin.flow.wide import deadlines_kernels as k
+from tocsin.flow.wide.lines import LineRows
+from tocsin.flow.wide.places import fill, index_for
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from tocsin.core.desk import Deadline
+    from tocsin.flow.wide.rows import Rows
+
+Arrays = dict[str, np.ndarray]
+FIRST_ROOM = 16
+JSON_OBJECT = ord("{")
+_from_json = msgspec.json.Decoder(Event).decode
+_from_msgpack = msgspec.msgpack.Decoder(Event).decode
+
+
+def packed(event: Event) -> bytes:
+    """Return an event as bytes: MessagePack, or JSON where a number needs it."""
+    try:
+        return msgspec.msgpack.encode(event)
+    except OverflowError:
+        return msgspec.json.encode(event)
+
+
+def unpacked(document: bytes, seq: int, tau: int) -> Event:
+    """Return the event of a scanned line or of ``packed``, with its stamps."""
+    event = (_from_json if document[0] == JSON_OBJECT else _from_msgpack)(document)
+    return event if event.seq == seq and event.tau == tau else msgspec.structs.replace(event, seq=seq, tau=tau)
+
+
+def documents_of(rows: Rows, at: np.ndarray) -> list[bytes]:
+    """Return these rows (int64, ascending) as bytes: their lines, where they have some."""
+    if isinstance(rows, LineRows):
+        keep = np.zeros(rows.n, bool)
+        keep[at] = True
+        return rows.lines_of(keep).split(b"\n")
+    return [packed(rows.events[row]) for row in at.tolist()]
+
+
+class Arrivals:
+    """What of a batch arms or disarms: ``keys`` uint64, ``flags`` uint8, ``rows``, ``taus`` and ``seqs`` int64 [m]."""
+
+    __slots__ = ("arming", "flags", "keys", "rows", "seqs", "taus")
+
+    def __init__(
+        self, rows: np.ndarray, keys: np.ndarray, flags: np.ndarray, taus: np.ndarray, seqs: np.ndarray
+    ) -> None:
+        self.rows, self.keys, self.flags, self.taus, self.seqs = rows, keys, flags, taus, seqs
+        self.arming = rows[(flags & k.ARMS) != 0]
+
+
+class Queue:
+    """What one deadline waits for."""
+
+    def __init__(self, deadline: Deadline, place: int) -> None:
+        self.deadline, self.place = deadline, place
+        self.within = deadline.within_s * MICROS
+        self.types = tuple(dict.fromkeys((*deadline.after, *deadline.must, *deadline.cancel)))
+        self._build(FIRST_ROOM)
+
+    def _build(self, room: int) -> None:
+        self.head = np.zeros(3, np.int64)
+        self.hashes, self.index = np.zeros(room, np.uint64), index_for(room)
+        self.taus, self.seqs = np.zeros(room, np.int64), np.full(room, k.GONE, np.int64)
+        self.documents: list[bytes | None] = [None] * room
+        """By place; None where nothing is armed."""
+
+    @property
+    def armed(self) -> int:
+        """How many keys are waited for."""
+        return self.head.item(k.ARMED)
+
+    def due(self) -> int | None:
+        """Return when the oldest is missed, None where nothing is armed."""
+        head = self.head
+        if not head.item(k.ARMED):
+            return None
+        return self.taus.item(head.item(k.HEAD) % len(self.taus)) + self.within
+
+    def arrivals(self, rows: Rows, counters: Counter[str]) -> Arrivals | None:
+        """Return what of a batch concerns this deadline, None where nothing does."""
+        deadline = self.deadline
+        hashes, present = rows.keys(deadline.key)
+        mask = rows.of_type(*self.types) & present
+        at = np.flatnonzero(mask)
+        if not len(at):
+            return None
+        arms = np.asarray(passes(rows, deadline.after_where, deadline.after, counters), bool)[at]
+        ends = np.asarray(passes(rows, deadline.must_where, deadline.must, counters), bool)[at]
+        if deadline.cancel:
+            ends |= rows.of_type(*deadline.cancel)[at]
+        flags = ends * np.uint8(k.DISARMS) + arms * np.uint8(k.ARMS)
+        return Arrivals(at, hashes[at], flags, rows.taus[at], rows.seqs[at])
+
+    def enter(self, rows: Rows, arrivals: Arrivals, start: int, stop: int) -> None:
+        """Disarm and arm by the rows [start, stop)."""
+        low, high = 0, len(arrivals.rows)
+        if start or stop < rows.n:
+            low, high = np.searchsorted(arrivals.rows, (start, stop)).tolist()
+        if low == high:
+            return
+        part = slice(low, high)
+        self._room(high - low)
+        changes = np.empty((high - low, 2), np.int64)
+        k.enter(
+            self.index, self.hashes, self.taus, self.seqs, self.head, arrivals.keys[part], arrivals.flags[part],
+            arrivals.taus[part], arrivals.seqs[part], changes,
+        )  # fmt: skip
+        documents = self.documents
+        new = np.flatnonzero(changes[:, 1] >= 0)
+        if len(new):
+            found = documents_of(rows, arrivals.rows[part][new])
+            for place, document in zip(changes[new, 1].tolist(), found, strict=True):
+                documents[place] = document
+        for place in changes[changes[:, 0] >= 0, 0].tolist():
+            documents[place] = None
+
+    def _room(self, more: int) -> None:
+        """Make room for so many more: close the gaps where over a third is gone, else grow by half."""
+        room, used = len(self.hashes), int(self.head[k.TAIL] - self.head[k.HEAD])
+        if used + more <= room:
+            return
+        need = self.armed + more
+        if need * 3 > room * 2:
+            self._rebuild(max(room * 3 // 2, need))
+        else:
+            self._rebuild(max(FIRST_ROOM, min(room, 4 * need)))
+
+    def _rebuild(self, room: int) -> None:
+        arrays, documents = self.arrays(), self._in_order()
+        self._build(room)
+        self._load(arrays, documents)
+
+    def _in_order(self) -> list[bytes]:
+        """Return the documents of what is armed, in the order of arming."""
+        places = k.armed(self.seqs, self.head).tolist()
+        return [document for place in places if (document := self.documents[place]) is not None]
+
+    def arrays(self) -> Arrays:
+        """Return the keys, taus and seqs of what is armed, in the order of arming."""
+        places = k.armed(self.seqs, self.head)
+        return {"hashes": self.hashes[places], "taus": self.taus[places], "seqs": self.seqs[places]}
+
+    def _load(self, arrays: Arrays, documents: list[bytes]) -> None:
+        n = len(documents)
+        self.hashes[:n], self.taus[:n], self.seqs[:n] = arrays["hashes"], arrays["taus"], arrays["seqs"]
+        self.documents[:n] = documents
+        self.head[k.TAIL] = self.head[k.ARMED] = n
+        fill(self.index, self.hashes, np.arange(n))
+
+    def missed(self) -> tuple[int, Miss]:
+        """Take out the oldest, and return (seq, miss)."""
+        oldest = self.head.item(k.HEAD) % len(self.taus)
+        seq, armed = self.seqs.item(oldest), self.taus.item(oldest)
+        event = unpacked(self._taken(oldest), seq, armed)
+        k.miss(self.index, self.hashes, self.seqs, self.head)
+        key = str(event.data[self.deadline.key])
+        miss = Miss(deadline=self.deadline, key=key, shop=event.shop, armed=armed, due=armed + self.within, event=event)
+        return seq, miss
+
+    def _taken(self, place: int) -> bytes:
+        document, self.documents[place] = self.documents[place], None
+        if document is None:
+            raise LookupError("nothing is armed here")
+        return document
+
+    # State as a whole.
+
+    def canonical(self) -> list[Any]:
+        """Return (key, due, seq) of what is armed, as the plain deadlines do."""
+        arrays, found = self.arrays(), []
+        for document, tau, seq in zip(self._in_order(), arrays["taus"].tolist(), arrays["seqs"].tolist(), strict=True):
+            event = unpacked(document, seq, tau)
+            key = (self.place, event.shop, str(event.data[self.deadline.key]))
+            found.append((key, tau + self.within, seq))
+        return found
+
+    def saved(self) -> Arrays:
+        """Return everything as arrays; ``lines`` uint8 holds the documents one after the other."""
+        documents = self._in_order()
+        return {
+            **self.arrays(),
+            "lengths": np.array([len(document) for document in documents], np.int64),
+            "lines": np.frombuffer(b"".join(documents), np.uint8),
+        }
+
+    def restore(self, arrays: Arrays) -> None:
+        """Become what ``saved`` returned."""
+        text = arrays["lines"].tobytes()
+        ends = np.cumsum(arrays["lengths"]).tolist()
+        documents = [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        self._build(max(FIRST_ROOM, len(documents) * 5 // 4))
+        self._load(arrays, documents)
+
+    def bytes(self) -> int:
+        """Return the memory of the arrays, without the documents themselves."""
+        arrays = (self.index, self.hashes, self.taus, self.seqs)
+        return sum(array.nbytes for array in arrays) + 8 * len(self.documents)
