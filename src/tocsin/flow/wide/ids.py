@@ -43,7 +43,7 @@ class IdMemory:
         while 3 * (1 << bits) < 4 * capacity:
             bits += 1
         chunks = capacity // table.CHUNK + 3
-        self._index = np.zeros((1 << bits) + table.SLACK, np.uint64)
+        self._index = np.zeros((1 << bits) + table.SLACK + table.SCRATCH, np.uint64)
         self._hashes = np.empty(chunks * table.CHUNK, np.uint64)
         self._taus = np.empty(chunks * table.CHUNK, np.int64)
         self._chunks = np.full(1 << chunks.bit_length(), -1, np.int64)

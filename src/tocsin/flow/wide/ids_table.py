@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tocsin.core.events import ID_MEMORY
-from tocsin.flow.wide.jit import inlined, kernel
+from tocsin.flow.wide.bare import bare
 from tocsin.flow.wide.prefetch import prefetch
 
 U = np.uint64
@@ -32,6 +32,8 @@ STATE = 12
 CHUNK_BITS = 16
 CHUNK = 1 << CHUNK_BITS
 SLACK = 8192
+SCRATCH = 2 * SLACK
+"""Slots at the array's end that hold no entries between calls."""
 FULL_TENTHS = 6
 """The index doubles where more than six tenths of its homes are taken."""
 MOVED_EACH = 8
@@ -41,7 +43,7 @@ _MARK = U(1 << 31)
 _SEQ_BITS = 0x7FFFFFFF
 
 
-@inlined
+@bare
 def _home(state: Array, entry: Any) -> Whole:
     """Return the slot at which the search for an entry (or a hash) starts."""
     tag = np.int64(entry >> U(32))
@@ -51,25 +53,25 @@ def _home(state: Array, entry: Any) -> Whole:
     return home
 
 
-@inlined
+@bare
 def _entry(hash: Any, seq: Whole) -> Any:
     return (hash & U(0xFFFFFFFF00000000)) | _MARK | U(seq & _SEQ_BITS)
 
 
-@inlined
+@bare
 def _seq_of(state: Array, entry: Any) -> Whole:
     """Return the whole seq of an entry: less than 2^31 before the last one."""
     low = np.int64(entry & U(_SEQ_BITS))
     return state[SEQ] - ((state[SEQ] - low) & _SEQ_BITS)
 
 
-@inlined
+@bare
 def _place(chunks: Array, seq: Whole) -> Whole:
     """Return where the log keeps a seq."""
     return (np.int64(chunks[(seq >> CHUNK_BITS) & (len(chunks) - 1)]) << CHUNK_BITS) | (seq & (CHUNK - 1))
 
 
-@inlined
+@bare
 def find(index: Array, hashes: Array, chunks: Array, state: Array, hash: Any) -> Whole:
     """Return the slot of a hash, or -1."""
     at = _home(state, hash)
@@ -80,7 +82,7 @@ def find(index: Array, hashes: Array, chunks: Array, state: Array, hash: Any) ->
     return np.int64(-1)
 
 
-@inlined
+@bare
 def _put(index: Array, state: Array, entry: Any) -> None:
     at = _home(state, entry)
     while index[at] != U(0):
@@ -88,7 +90,7 @@ def _put(index: Array, state: Array, entry: Any) -> None:
     index[at] = entry
 
 
-@inlined
+@bare
 def _drop(index: Array, state: Array, hash: Any, seq: Whole) -> None:
     """Take the entry of (hash, seq) out of the index, if it is there."""
     entry = _entry(hash, seq)
@@ -107,7 +109,7 @@ def _drop(index: Array, state: Array, hash: Any, seq: Whole) -> None:
     state[COUNT] -= 1
 
 
-@inlined
+@bare
 def _pop_oldest(index: Array, hashes: Array, chunks: Array, free: Array, state: Array) -> None:
     head = state[HEAD]
     place = _place(chunks, head)
@@ -124,7 +126,7 @@ def _pop_oldest(index: Array, hashes: Array, chunks: Array, free: Array, state: 
         chunks[at] = -1
 
 
-@inlined
+@bare
 def _append(index: Array, hashes: Array, taus: Array, chunks: Array, free: Array, state: Array, hash: Any) -> None:
     """Log the hash as accepted at the state's seq and tau, and enter it; past the capacity the oldest id goes."""
     seq, tau = state[SEQ], state[TAU]
@@ -149,7 +151,7 @@ def _append(index: Array, hashes: Array, taus: Array, chunks: Array, free: Array
     state[COUNT] += 1
 
 
-@inlined
+@bare
 def _expire(index: Array, hashes: Array, taus: Array, chunks: Array, free: Array, state: Array) -> None:
     """Let go of what is 24 hours old, at most two ids: bounded work, and it still shrinks as fast as it grew."""
     for _ in range(2):
@@ -158,22 +160,27 @@ def _expire(index: Array, hashes: Array, taus: Array, chunks: Array, free: Array
         _pop_oldest(index, hashes, chunks, free, state)
 
 
-@inlined
+@bare
 def _finish_growth(index: Array, state: Array) -> None:
-    """Move the last, lowest homes by way of a copy: there old and new slots overlap."""
+    """Move the last, lowest homes by way of a copy at the array's end: there old and new slots overlap."""
     end = state[BOUND]
     while index[end] != U(0):
         end += 1
-    kept = index[:end].copy()
-    index[:end] = U(0)
+    if end > SCRATCH:
+        return
+    copy = len(index) - SCRATCH
+    for at in range(end):
+        index[copy + at] = index[at]
+        index[at] = U(0)
     state[BITS] += 1
     state[BOUND] = -1
-    for at in range(end):
-        if kept[at] != U(0):
-            _put(index, state, kept[at])
+    for at in range(copy, copy + end):
+        if index[at] != U(0):
+            _put(index, state, index[at])
+            index[at] = U(0)
 
 
-@inlined
+@bare
 def _grow(index: Array, state: Array, slots: Whole) -> None:
     """Move at least ``slots`` slots, in whole clusters, to their homes in the doubled index."""
     while slots > 0 and state[BOUND] >= 0:
@@ -188,8 +195,7 @@ def _grow(index: Array, state: Array, slots: Whole) -> None:
         while start > 0 and index[start - 1] != U(0):
             start -= 1
         if start < end // 2 + 1:
-            # A cluster so long that its new place overlaps the old one.
-            _finish_growth(index, state)
+            # A cluster of thousands: with keyed hashes it does not come about; doubling then waits.
             return
         state[BOUND] = start
         for at in range(start, end):
@@ -200,7 +206,7 @@ def _grow(index: Array, state: Array, slots: Whole) -> None:
         slots -= end - start
 
 
-@inlined
+@bare
 def _prepare(index: Array, state: Array, rows: Whole) -> None:
     """Begin or go on with doubling, before so many rows come."""
     homes = np.int64(1) << state[BITS]
@@ -210,7 +216,7 @@ def _prepare(index: Array, state: Array, rows: Whole) -> None:
         _grow(index, state, MOVED_EACH * rows + 64)
 
 
-@kernel
+@bare
 def admit(
     index: Array,
     hashes: Array,
@@ -252,7 +258,7 @@ def admit(
         out[1, row] = state[TAU]
 
 
-@kernel
+@bare
 def take_up(
     index: Array,
     hashes: Array,
@@ -284,14 +290,14 @@ def take_up(
             _expire(index, hashes, taus, chunks, free, state)
 
 
-@kernel
+@bare
 def look_up(index: Array, hashes: Array, chunks: Array, state: Array, hash: Any) -> Whole:
     """Return the seq that a hash was accepted with, or 0."""
     at = find(index, hashes, chunks, state, hash)
     return _seq_of(state, index[at]) if at >= 0 else np.int64(0)
 
 
-@kernel
+@bare
 def take_back(index: Array, hashes: Array, chunks: Array, state: Array, count: Whole) -> None:
     """Forget the newest ``count`` ids; the caller sets tau."""
     for _ in range(count):
@@ -302,7 +308,7 @@ def take_back(index: Array, hashes: Array, chunks: Array, state: Array, count: W
     state[HEAD] = min(state[HEAD], state[SEQ] + 1)
 
 
-@kernel
+@bare
 def read_log(hashes: Array, taus: Array, chunks: Array, state: Array, ids: Array, past: Array) -> None:
     """Copy the log, oldest first, into ``ids`` uint64 [n] and ``past`` int64 [2, n]: seqs and taus."""
     for row in range(len(ids)):

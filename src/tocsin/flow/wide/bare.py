@@ -1,0 +1,24 @@
+"""How kernels that allocate nothing are compiled: without the counting of references.
+
+Where one compiled function hands arrays to another that is not merged into it, numba counts references up and down at
+each call, atomically; over six arrays and a few calls that is most of the time of a short row. Such functions may make
+no array, slice or list; they are called by each other and by ordinary kernels, never the other way round.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def bare(function: F) -> F:
+    """Return the compiled form of a kernel, or of a function that bare kernels call; cached."""
+    import numba
+
+    compile_: Any = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+    compiled: F = compile_(function)
+    return compiled
