@@ -19,6 +19,6 @@ def bare(function: F) -> F:
     """Return the compiled form of a kernel, or of a function that bare kernels call; cached."""
     import numba
 
-    compile_: Any = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-    compiled: F = compile_(function)
+    njit: Any = numba.njit
+    compiled: F = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
     return compiled
