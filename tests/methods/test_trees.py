@@ -97,6 +97,25 @@ def test_contributions_are_the_library_s(seed: int) -> None:
     assert np.all(np.abs(got - want) <= 1e-9 * np.abs(want).max(axis=1, keepdims=True))
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.floats(0, 1))
+def test_leaving_early_answers_as_the_score_would(seed: int, place: float) -> None:
+    """Whether a score exceeds a limit is the comparison's own answer, at a score, beside it, and per row."""
+    (one, x), (two, _) = booster(seed), booster(seed)
+    rows = asked(x, seed)
+    forest = Forest([one.model_to_string(), two.model_to_string()])
+    if forest.classes > 1:
+        with pytest.raises(ValueError, match="several classes"):
+            forest.may_exceed(rows, 0.0)
+        return
+    raw = forest.raw(rows)
+    limit = float(np.quantile(raw, place, method="nearest"))
+    for beside in (limit, np.nextafter(limit, np.inf), np.nextafter(limit, -np.inf), np.inf, -np.inf):
+        assert np.array_equal(forest.may_exceed(rows, beside), raw > beside)
+    assert np.array_equal(forest.may_exceed(rows, raw), np.zeros(len(rows), bool))
+    assert forest.may_exceed(rows, np.nextafter(raw, -np.inf)).all()
+
+
 def test_contributions_along_deep_paths_of_many_features() -> None:
     """More features on one path than one pass of quadrature points can integrate; still within 1e-9."""
     rng = np.random.default_rng(6)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tocsin.methods import trees_walk as walk
+from tocsin.methods.trees_exceed import Bounds
 from tocsin.methods.trees_shap import Parts
 from tocsin.methods.trees_text import DEFAULT_LEFT, MISSING_NAN, MISSING_NONE, MISSING_ZERO, ZERO, Text, Tree, read
 
@@ -91,6 +92,15 @@ class Forest:
         total /= sums.shape[1]
         return total[:, 0] if self.classes == 1 else total
 
+    def may_exceed(self, x: np.ndarray, limit: float | np.ndarray) -> np.ndarray:
+        """Return bool [n], equal to ``raw(x) > limit`` (one limit, or one a row); most rows leave early.
+
+        ValueError for rows of another width, or a forest of several classes.
+        """
+        rows = self._rows(x)
+        limits = np.ascontiguousarray(np.broadcast_to(np.asarray(limit, np.float64), (len(rows),)))
+        return self._bounds.exceeding(rows, limits)[0]
+
     def contributions(self, x: np.ndarray) -> np.ndarray:
         """Return the exact additive parts of ``raw``: [n, k + 1] or [n, c, k + 1], the base last (``trees_shap``).
 
@@ -99,6 +109,10 @@ class Forest:
         """
         parts = self._parts.of(self._rows(x)) / len(self.texts)
         return np.asarray(parts[:, 0] if self.classes == 1 else parts)
+
+    @cached_property
+    def _bounds(self) -> Bounds:
+        return Bounds(self)
 
     @cached_property
     def _parts(self) -> Parts:
@@ -200,3 +214,4 @@ def warm() -> None:
     forest.sums(np.zeros((1, 1)))
     forest.sums(np.zeros((FEW + 1, 1)))
     forest.contributions(np.zeros((1, 1)))
+    forest.may_exceed(np.zeros((1, 1)), 0.0)
