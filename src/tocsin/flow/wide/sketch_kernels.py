@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tocsin.flow.view import HOPS
-from tocsin.flow.wide.jit import kernel
+from tocsin.flow.wide.jit import inlined, kernel
 from tocsin.flow.wide.places import find, put, remove
+from tocsin.flow.wide.prefetch import prefetch
 from tocsin.flow.wide.sketch_cells import (
     BOTTOM,
     DONE,
@@ -29,6 +32,37 @@ from tocsin.flow.wide.sketch_cells import (
     see,
     wait,
 )
+
+AHEAD = 8
+"""Entries between one look ahead and the next."""
+
+
+@inlined
+def _ahead(
+    index: np.ndarray,
+    hashes: np.ndarray,
+    newest: np.ndarray,
+    cells: np.ndarray,
+    marks: np.ndarray,
+    hops: np.ndarray,
+    keys: np.ndarray,
+    at: Any,
+) -> None:
+    """Ask for what the entries or readings to come will look at: their places, then their slots, then their pairs."""
+    mask = np.int64(len(index) - 1)
+    if at + 3 * AHEAD < len(keys):
+        prefetch(index, np.int64(keys[at + 3 * AHEAD] & np.uint64(mask)))
+    if at + 2 * AHEAD < len(keys):
+        slot = np.int64(index[np.int64(keys[at + 2 * AHEAD] & np.uint64(mask))]) - 1
+        if slot >= 0:
+            prefetch(hashes, slot)
+            prefetch(newest, slot)
+            prefetch(cells, 4 * slot)
+    if at + AHEAD < len(keys):
+        slot = np.int64(index[np.int64(keys[at + AHEAD] & np.uint64(mask))]) - 1
+        if slot >= 0:
+            prefetch(marks, np.int64(cells[slot, 0]))
+            prefetch(hops, np.int64(cells[slot, 0]))
 
 
 @kernel
@@ -60,6 +94,7 @@ def step(
     while entered < len(enter_rows) or read < len(read_rows):
         head[ENTERED], head[READ] = entered, read
         if entered < len(enter_rows) and (read >= len(read_rows) or enter_rows[entered] <= read_rows[read]):
+            _ahead(index, hashes, newest, cells, marks, hops, enter_keys, entered)
             tau, key = taus[enter_rows[entered]], enter_keys[entered]
             slot = find(index, hashes, key)
             if slot < 0:
@@ -94,6 +129,8 @@ def step(
                 return MORE_POOL
             entered += 1
         else:
+            if len(enter_rows) < len(read_rows):
+                _ahead(index, hashes, newest, cells, marks, hops, read_keys, read)
             row = read_rows[read]
             tau = taus[row]
             value = 0.0
