@@ -23,11 +23,13 @@ from tocsin.errors import Misconfigured, NotFound
 from tocsin.flow.cel import INCIDENT, Program, compile_expression
 from tocsin.flow.fold import Fold
 from tocsin.flow.hashing import Hasher
+from tocsin.flow.wide.jit import AVAILABLE
 from tocsin.ledger import blocks
 from tocsin.ledger.journal import SegmentJournal
 from tocsin.ledger.memory import MemoryJournal, MemoryRecords
 from tocsin.ledger.models import ModelStore
 from tocsin.ledger.records import SqlRecords
+from tocsin.ledger.snapshots import Snapshot, SnapshotStore
 from tocsin.ledger.vault import KeyVault
 from tocsin.ledger.views import Views
 from tocsin.runtime.casebook import Casebook
@@ -37,7 +39,9 @@ from tocsin.runtime.feed import Feed
 from tocsin.runtime.follower import Follower
 from tocsin.runtime.recovery import Replayed, replay
 from tocsin.runtime.responder import Responder
+from tocsin.runtime.snapshotting import Snapshotter
 from tocsin.runtime.stamping import Stamper
+from tocsin.runtime.widelane import WideLane
 from tocsin.sources.door import Door
 from tocsin.telemetry import Plane
 
@@ -54,7 +58,6 @@ if TYPE_CHECKING:
     from tocsin.ledger.disk import Disk
     from tocsin.runtime.lanes import Receipt
     from tocsin.runtime.stamping import Stamping
-    from tocsin.runtime.widelane import WideLane
 
 KILL_FILE = "KILL"
 
@@ -95,8 +98,12 @@ class Tocsin:
         folder: Path,
         demo: bool = False,
         actuators: Sequence[Actuator] | None = None,
+        snapshots: SnapshotStore | None = None,
+        snapshot: Snapshot | None = None,
     ) -> None:
         self.settings = settings
+        self.snapshots = snapshots
+        self._snapshot = snapshot
         self.clock = clock
         self.demo = demo
         self.desks = tuple(desks)
@@ -162,7 +169,14 @@ class Tocsin:
     def start(self, progress: Callable[[int], None] | None = None) -> None:
         """Fold the journal again, write what a crash cut off, then begin to work."""
         self.follower.start()
-        self.replayed = replay(self.host, signals_after=self.casebook.cursor("responder"), progress=progress)
+        self.host.snapshots = self._snapshotter()
+        after = 0
+        if self.host.snapshots is not None and self._snapshot is not None:
+            after = self.host.snapshots.load(self._snapshot)
+            self._snapshot = None
+        self.replayed = replay(
+            self.host, signals_after=self.casebook.cursor("responder"), after=after, progress=progress
+        )
         self.responder.start()
         self.host.start()
 
@@ -219,11 +233,45 @@ class Tocsin:
 
     def _stamper(self) -> Stamping:
         """Return the memory of identities: compiled where the plane is."""
-        return Stamper()
+        if not self.fold.engine.wide:
+            return Stamper()
+        from tocsin.runtime.widestamping import WideStamper
+
+        return WideStamper(self.hasher, self.settings.remembered_ids)
 
     def _wide_lane(self) -> WideLane | None:
         """Return the lane of lines, None where the plane is not compiled."""
-        return None
+        if not self.fold.engine.wide:
+            return None
+        from tocsin.flow.wide.scan_chunk import Chunk
+        from tocsin.sources.lines import WideDoor
+
+        names = self.fold.engine.names
+        door = WideDoor(self.door, self.vault, names, self.hasher)
+        return WideLane(
+            door,
+            lambda: Chunk(names, self.hasher),
+            clock=self.clock,
+            plane=self.plane,
+            most_events=self.settings.queue_events,
+        )
+
+    def _snapshotter(self) -> Snapshotter | None:
+        """Return who takes snapshots, None where the state is folded from the journal alone."""
+        if self.snapshots is None or not self.fold.engine.wide:
+            return None
+        return Snapshotter(
+            self.host,
+            self.snapshots,
+            every_s=60.0 * self.settings.snapshot_minutes,
+            every_events=self.settings.snapshot_events,
+            put_in_place=self._covered,
+        )
+
+    def _covered(self, seq: int) -> None:
+        """Let the journal know up to where snapshots stand for it."""
+        if self.snapshots is not None:
+            self.journal.covered(self.snapshots.covered())
 
     def _actuators(self) -> tuple[Actuator, ...]:
         doors: list[Actuator] = []
@@ -293,13 +341,26 @@ def build(
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise Misconfigured(f"the data folder {folder} cannot be made: {error.strerror}; choose another") from error
+    store = SnapshotStore(folder / "snapshots", disk=disk)
+    # Read first: what it holds need not be checked in the journal.
+    snapshot = store.newest() if AVAILABLE else None
+    journal = SegmentJournal(
+        folder / "journal",
+        segment_bytes=settings.segment_bytes,
+        disk=disk,
+        trusted=snapshot.seq if snapshot is not None else 0,
+    )
+    if snapshot is not None and snapshot.seq > journal.last()[0]:
+        snapshot = store.newest(most_seq=journal.last()[0])
     return Tocsin(
         settings,
         clock=clock,
         desks=desks,
-        journal=SegmentJournal(folder / "journal", segment_bytes=settings.segment_bytes, disk=disk),
+        journal=journal,
         records=SqlRecords(f"sqlite:///{folder / 'records.sqlite'}"),
         folder=folder,
         demo=demo,
         actuators=actuators,
+        snapshots=store,
+        snapshot=snapshot,
     )

@@ -26,7 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of a person who has chosen none: ``en``, ``zh``, or empty for that of the browser."""
     max_event_bytes: int = 1_000_000
     max_request_bytes: int = 16_000_000
-    queue_events: int = 65_536
+    queue_events: int = 262_144
     """Accepted but not yet folded events; beyond it the intake answers 429."""
     batch_events: int = 1024
     """Largest batch of one fold."""
@@ -34,6 +34,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How many events the exact windows reach back at most; beyond it their span shrinks, which is told."""
     remembered_ids: int = 64_000_000
     """How many event identities are remembered at most, for 24 hours; 17 bytes each."""
+    snapshot_minutes: float = 10.0
+    """How often the state is written beside the journal: a start folds only what came after the last one."""
+    snapshot_events: int = 100_000_000
+    """A snapshot is taken after so many events at the latest."""
     verdict_ack: str = "disk"
     """When a verdict is answered: ``disk`` (it is durable), ``memory`` (it is folded; durable a commit later)."""
     verdict_deadline_ms: int = 100

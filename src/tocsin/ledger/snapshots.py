@@ -126,8 +126,8 @@ class SnapshotStore:
         paths = self.paths()
         return int(paths[0].name.removesuffix(SUFFIX)) if len(paths) >= KEPT else 0
 
-    def newest(self, *, most_seq: int) -> Snapshot | None:
-        """Return the newest snapshot that is whole and not ahead of the journal (``most_seq``), or None."""
+    def newest(self, *, most_seq: int = 1 << 62) -> Snapshot | None:
+        """Return the newest snapshot that is whole and goes no further than ``most_seq``, or None."""
         for path in reversed(self.paths()):
             try:
                 found = read(path)

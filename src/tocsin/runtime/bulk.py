@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -15,13 +15,14 @@ from tocsin.runtime.tally import tally_of
 from tocsin.runtime.verdicts import VERDICT_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tocsin.core.events import Event
     from tocsin.core.signal import Verdict
     from tocsin.flow.fold import Folded
     from tocsin.flow.outputs import Scored
-    from tocsin.flow.wide.lines import LineRows
+    from tocsin.flow.wide.rows import Rows
+    from tocsin.flow.wide.scan_chunk import Chunk
     from tocsin.runtime.embedded import EmbeddedHost
     from tocsin.runtime.tally import Tally
     from tocsin.runtime.widelane import Slice
@@ -58,7 +59,7 @@ class Bulk:
             host.put(Parcel((), partial(one.close, fresh)))
             host.release(one)
             return
-        batch = chunk.rows(one.start, one.stop)
+        batch = line_rows(chunk, one.start, one.stop)
         if count < len(fresh):
             batch = batch.pick(np.flatnonzero(fresh))
         lines = batch.lines()
@@ -72,7 +73,7 @@ class Bulk:
         self._derive(batch, folded)
         host.release(one)
 
-    def _derive(self, batch: LineRows, folded: Folded) -> None:
+    def _derive(self, batch: Rows, folded: Folded) -> None:
         """Write out verdicts and signals: a record for whom something was decided, columns for all others."""
         host, began = self._host, time.perf_counter()
         records = self.verdicts(batch, folded)
@@ -88,7 +89,18 @@ class Bulk:
         host.put(Parcel([*([derived] if derived else ()), *wide], None, publish))
         host.plane["derive"].add(time.perf_counter() - began, batch.n)
 
-    def verdicts(self, batch: LineRows, folded: Folded) -> list[Verdict]:
+    def read(self, block: Any) -> Iterator[Rows]:
+        """Yield the rows of a block of the journal, stamped as they were, and remember their identities."""
+        host, events = self._host, block.events()
+        for event in events:
+            host.stamper.restore(event)
+        yield cast("Rows", host.fold.engine.batch(events))
+
+    def note(self, batch: Rows, folded: Folded, wide: Sequence[Any]) -> None:
+        """Let the views count a batch of a replay."""
+        self._host.views.note_tally(tally_of(batch), folded, (), _allowed(wide))
+
+    def verdicts(self, batch: Rows, folded: Folded) -> list[Verdict]:
         """Return the verdicts on rows that something was decided about."""
         host, found = self._host, []
         for row in folded.rows:
@@ -97,7 +109,7 @@ class Bulk:
                 found.append(serving.build(event, row, mode=host.verdict_mode, fallback=host.fallback))
         return found
 
-    def columns(self, batch: LineRows, scored: Sequence[Scored]) -> list[Any]:
+    def columns(self, batch: Rows, scored: Sequence[Scored]) -> list[Any]:
         """Return the verdicts on rows that were scored and allowed, as columns of the journal."""
         wanted = batch.of_type(*VERDICT_TYPES)
         found = []
@@ -142,3 +154,10 @@ def _allowed(wide: Sequence[Any]) -> list[tuple[int, int]]:
         minutes, counts = np.unique(one.tau // MINUTE, return_counts=True)
         found.extend(zip(minutes.tolist(), counts.tolist(), strict=True))
     return found
+
+
+def line_rows(chunk: Chunk, start: int, stop: int) -> Rows:
+    """Return rows of a chunk as a batch."""
+    from tocsin.flow.wide.lines import LineRows
+
+    return cast("Rows", LineRows(chunk, start, stop))

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tocsin.runtime.clock import DataClock, SystemClock
     from tocsin.runtime.feed import Feed
     from tocsin.runtime.follower import Follower
+    from tocsin.runtime.snapshotting import Snapshotter
     from tocsin.runtime.stamping import Stamping
     from tocsin.runtime.widelane import Slice, WideLane
     from tocsin.telemetry import Plane
@@ -116,10 +117,12 @@ class EmbeddedHost:
         self.unpublished: dict[str, Verdict] = {}
         """Verdicts that are on their way to the disk: a repeated request must find them."""
         self._lanes = Lanes(most_events=queue_events, batch_events=batch_events, wide=wide)
+        self.snapshots: Snapshotter | None = None
+        """Who takes snapshots, once the installation has a place for them."""
         self._outbox = Outbox(
             journal, flush_keys=flush_keys, plane=plane, refused=self._refused, most_events=queue_events
         )
-        self._bulk = Bulk(self, wide_records)
+        self.bulk = Bulk(self, wide_records)
         self._started = False
         self._calm = 0
         """Cycles with callers in a row that were quick."""
@@ -213,6 +216,8 @@ class EmbeddedHost:
         if self._started:
             self._thread.join()
             self._outbox.stop()
+            if self.snapshots is not None:
+                self.snapshots.finish()
 
     # The cycle --------------------------------------------------------------------------------------------------
 
@@ -231,6 +236,8 @@ class EmbeddedHost:
                 else:
                     with self._folding:
                         self._work(work.urgent, work.bulk, work.notes, lines=work.lines)
+                    if self.snapshots is not None:
+                        self.snapshots.look()
                 for barrier in work.barriers:
                     self._outbox.put(Parcel((), published=partial(self._pass, barrier)))
         finally:
@@ -248,7 +255,7 @@ class EmbeddedHost:
         if lines and self.wide is not None:
             taken = self.wide.take(beside_callers=self._lanes.callers_lately)
             if taken is not None:
-                self._bulk.cycle(taken)
+                self.bulk.cycle(taken)
         elif not (urgent or bulk or notes):
             self._tick()
 

@@ -51,11 +51,6 @@ class Parcel:
         self.size = size
         self.rows = rows
 
-    @property
-    def events(self) -> int:
-        """How many single events it holds."""
-        return 0 if self.size else self.rows
-
 
 class Outbox:
     """The writer of one journal. ``put`` comes from the host's thread, in the order of seq.
@@ -67,7 +62,7 @@ class Outbox:
     refused
         Called in the writer's thread when the disk begins to refuse.
     most_events
-        Single events that may wait for the disk before the fold waits for it, too.
+        Events that may wait for the disk before the fold waits for it, too.
     """
 
     def __init__(
@@ -111,7 +106,7 @@ class Outbox:
         with self._ready:
             self._waiting.append(parcel)
             self._bytes += parcel.size
-            self._events += parcel.events
+            self._events += parcel.rows
             self._ready.notify()
 
     def room(self, timeout_s: float) -> bool:
@@ -216,7 +211,7 @@ class Outbox:
         self._plane["publish"].add(time.perf_counter() - began, sum(parcel.rows for parcel in batch))
         with self._ready:
             self._bytes -= sum(parcel.size for parcel in batch)
-            self._events -= sum(parcel.events for parcel in batch)
+            self._events -= sum(parcel.rows for parcel in batch)
             self._ready.notify_all()
 
 
@@ -224,4 +219,3 @@ def _tell(parcel: Parcel, error: Retryable | None) -> None:
     told, parcel.told = parcel.told, None
     if told is not None:
         told(error)
-

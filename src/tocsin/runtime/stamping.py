@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -35,7 +35,13 @@ class Stamping(Protocol):
 
 
 class RowStamping(Stamping, Protocol):
-    """Stamps rows of the wide lane as well."""
+    """Stamps rows of the wide lane as well; ``memory`` is what a snapshot keeps."""
+
+    memory: Any
+
+    def resume(self) -> None:
+        """Go on from where the memory stands."""
+        ...
 
     def stamp_rows(
         self, identity: np.ndarray, times: np.ndarray, clock: int
