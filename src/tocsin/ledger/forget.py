@@ -3,8 +3,8 @@
 1. Its key is destroyed (``KeyVault.shred``): whatever was sealed under it is unreadable, in copies and backups too as
    far as they do not hold the key themselves, and its pseudonym can no longer be turned into its clear key.
 2. Its events keep place, stamps, numbers and declared open fields, which windows and books need; their sealed values,
-   free text (class masked) and text that the vocabulary does not know are taken out of the segments, which are
-   rewritten file by file.
+   free text (class masked) and text that the vocabulary does not know are taken out of the segments and of the
+   history's files, which are rewritten file by file.
 3. Records lose the texts in their evidence, details, notes and arguments; dead letters lose the whole document.
 4. Logs of the store are emptied, so that no overwritten row is left in them.
 
@@ -42,15 +42,18 @@ _PAGE = 1000
 
 
 class Rewritable(Protocol):
-    """A journal whose stored events can be changed in place."""
+    """A journal or a history whose stored events can be changed in place."""
 
-    def rewrite(self, change: Callable[[Event], Event]) -> int:
-        """Replace stored events; return how many changed."""
+    def rewrite(self, change: Callable[[Event], Event], holding: bytes = b"") -> int:
+        """Replace stored events, all of which hold those bytes; return how many changed."""
         ...
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
-    """What forgetting took away; ``subject`` with the pseudonym in place of a clear key."""
+    """What forgetting took away; ``subject`` with the pseudonym in place of a clear key.
+
+    ``events`` counts copies: one that lies in the journal and in the history counts twice.
+    """
 
     subject: str
     key: bool
@@ -60,7 +63,15 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def forget(
-    shop: str, subject: str, *, journal: Rewritable, records: Records, vault: KeyVault, who: str, why: str = "forget"
+    shop: str,
+    subject: str,
+    *,
+    journal: Rewritable,
+    records: Records,
+    vault: KeyVault,
+    who: str,
+    why: str = "forget",
+    history: Rewritable | None = None,
 ) -> Forgotten:
     """Forget ``entity:key``, the key in clear or as its pseudonym; may be repeated. BadEvent names a wrong subject.
 
@@ -77,7 +88,12 @@ def forget(
     target = subject_of(entity, pseudonym)
     had = vault.shred(shop, target, who=who, why=why)
     traces = (pseudonym,) if own else (pseudonym, key)
-    events = journal.rewrite(lambda event: _emptied(event, shop, pseudonym))
+    # The journal first: what is taken into the history meanwhile comes from it.
+    events = sum(
+        one.rewrite(lambda event: _emptied(event, shop, pseudonym), pseudonym.encode())
+        for one in (journal, history)
+        if one is not None
+    )
     with records.transaction():
         letters = _empty_letters(records, shop, traces)
         changed = sum(_empty_records(records, kind, shop, target, pseudonym) for kind in (Incident, Signal, Action))

@@ -1,0 +1,283 @@
+"""History: closed segments of the journal as Parquet files, for any tool that reads them.
+
+``history/table=order.placed/day=2026-11-11/<first seq>-<last seq>.parquet``, a table an event type, a day (UTC, of tau)
+a folder, a file a segment; served features of the bulk lane in ``table=features.<desk>``. ``manifest.ndjson`` has one
+line a segment, in order; a file that no line names does not count, and the next writer removes it. So a segment is in
+the history once or not at all, wherever the process was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from tocsin.errors import Misconfigured
+from tocsin.ledger.blocks import Block, Columns
+from tocsin.ledger.disk import Disk
+from tocsin.ledger.opening import events_in, items_of
+from tocsin.ledger.tables import FEATURES, columns_of_frame, events_of, frame_of, frame_of_columns, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tocsin.core.events import Event
+    from tocsin.ledger.shelf import Closed
+
+MANIFEST = "manifest.ndjson"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ZSTD_LEVEL = 3
+
+
+class File(msgspec.Struct, frozen=True):
+    """One Parquet file, by its path in the folder."""
+
+    path: str
+    table: str
+    day: str
+    rows: int
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One segment: ``whole`` is False where only the types that are kept longer were taken up."""
+
+    first: int
+    last: int
+    whole: bool
+    files: list[File]
+
+
+class History:
+    """The history in one folder. One writer (``compact``, ``rewrite``, ``expire``), after ``clean``; any readers."""
+
+    def __init__(self, folder: Path | str, *, disk: Disk | None = None) -> None:
+        self.folder = Path(folder)
+        self._disk = disk or Disk()
+        self._guard = threading.Lock()
+        self._entries = self._read()
+
+    # Reading ----------------------------------------------------------------------------------------------------
+
+    def through(self) -> int:
+        """Return the last seq of the last segment that was taken up, 0 where there is none."""
+        return self._entries[-1].last if self._entries else 0
+
+    def entries(self) -> list[Entry]:
+        """Return the segments that were taken up, in order."""
+        return list(self._entries)
+
+    def files(self, *tables: str) -> list[File]:
+        """Return the files of these tables (of all where none is named), in the order of seq."""
+        return [file for entry in self._entries for file in entry.files if not tables or file.table in tables]
+
+    def read(self, *types: str) -> Iterator[Event]:
+        """Yield the events of these types in order of seq, without sealed values."""
+        wanted = {table_of(name) for name in types}
+        for entry in self.entries():
+            found = [events_of(self._frame(file)) for file in entry.files if file.table in wanted]
+            events = [event for events in found for event in events if event.type in types]
+            yield from sorted(events, key=lambda event: event.seq)
+
+    def columns(self, desk: str) -> Iterator[Columns]:
+        """Yield a desk's served features as they were written."""
+        for file in self.files(FEATURES + desk):
+            yield columns_of_frame(self._frame(file))
+
+    def _frame(self, file: File) -> pl.DataFrame:
+        return pl.read_parquet(self.folder / file.path, hive_partitioning=False)
+
+    # Writing ----------------------------------------------------------------------------------------------------
+
+    def clean(self) -> None:
+        """Remove what an interrupted writer left behind."""
+        with self._guard:
+            self._disk_folder(self.folder)
+            listed = {self.folder / file.path for file in self.files()}
+            for path in self.folder.glob("table=*/day=*/*"):
+                if path not in listed:
+                    path.unlink()
+            if (self.folder / MANIFEST).exists():
+                self._store(self._entries)
+
+    def compact(self, segment: Closed, wanted: Callable[[str], bool], *, whole: bool) -> Entry:
+        """Take up a closed segment: events whose type is ``wanted``, and all columns.
+
+        ``whole`` is noted with it. ValueError where a segment before it was not taken up or this one was already.
+        OSError where the disk refuses: nothing was taken up then.
+        """
+        with self._guard:
+            if self._entries and segment.first != self.through() + 1:
+                raise ValueError(f"a segment that begins with {segment.first} after {self.through()}")
+            groups, columns = _grouped(segment, wanted)
+            stem = f"{segment.first:020d}-{segment.last:020d}"
+            files = [self._write(frame_of(table, events), table, day, stem) for (table, day), events in groups.items()]
+            for number, one in enumerate(columns):
+                day = _day(int(one.tau[0]))
+                files.append(self._write(frame_of_columns(one), FEATURES + one.desk, day, f"{stem}-{number:06d}"))
+            entry = Entry(segment.first, segment.last, whole, files)
+            self._append(entry)
+            return entry
+
+    def rewrite(self, change: Callable[[Event], Event], holding: bytes = b"") -> int:
+        """Replace events by what ``change`` makes of them, file by file; return how many changed.
+
+        ``holding``: bytes that every event to change holds in its data or subject; rows without them are passed over.
+        """
+        changed = 0
+        with self._guard:
+            for file in self.files():
+                if not file.table.startswith(FEATURES):
+                    changed += self._rewrite(file, change, holding.decode())
+        return changed
+
+    def expire(self, now: int, days: Callable[[str], int]) -> int:
+        """Remove the files whose day lies more than ``days(table)`` before ``now``; return how many went."""
+        with self._guard:
+            entries, leaving = [], []
+            for entry in self._entries:
+                old = [file for file in entry.files if file.day < _day(now, days(file.table))]
+                leaving += old
+                kept = [file for file in entry.files if file not in old]
+                entries.append(msgspec.structs.replace(entry, files=kept) if old else entry)
+            if not leaving:
+                return 0
+            # Entries without files go, but for the last one, which says how far the history reaches.
+            entries = [entry for entry in entries[:-1] if entry.files] + entries[-1:]
+            self._store(entries)
+            for file in leaving:
+                (self.folder / file.path).unlink()
+            return len(leaving)
+
+    def _rewrite(self, file: File, change: Callable[[Event], Event], holding: str) -> int:
+        frame = self._frame(file)
+        if holding:
+            held = pl.col("data").str.contains(holding, literal=True) | pl.col("subject").str.contains(
+                holding, literal=True
+            )
+            if frame.filter(held).is_empty():
+                return 0
+        events = events_of(frame)
+        others = [msgspec.structs.replace(change(event), seq=event.seq, tau=event.tau) for event in events]
+        changed = sum(one != other for one, other in zip(events, others, strict=True))
+        if changed:
+            self._put(frame_of(file.table, others), self.folder / file.path)
+        return changed
+
+    # Files ------------------------------------------------------------------------------------------------------
+
+    def _write(self, frame: pl.DataFrame, table: str, day: str, stem: str) -> File:
+        name = f"table={table}/day={day}/{stem}.parquet"
+        path = self.folder / name
+        self._disk_folder(path.parent)
+        self._put(frame, path)
+        return File(name, table, day, frame.height)
+
+    def _disk_folder(self, folder: Path) -> None:
+        """Make a folder with its parents, durable."""
+        if not folder.is_dir():
+            self._disk_folder(folder.parent)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._disk.sync_folder(folder.parent)
+
+    def _put(self, frame: pl.DataFrame, path: Path) -> None:
+        new = path.with_name(path.name + ".new")
+        frame.write_parquet(new, compression="zstd", compression_level=_ZSTD_LEVEL)
+        file = self._disk.open(new, os.O_RDWR)
+        try:
+            self._disk.fdatasync(file)
+            self._disk.drop_pages(file)
+        finally:
+            os.close(file)
+        new.replace(path)
+        self._disk.sync_folder(path.parent)
+
+    def _read(self) -> list[Entry]:
+        path = self.folder / MANIFEST
+        if not path.exists():
+            return []
+        lines = path.read_bytes().split(b"\n")
+        try:
+            # What stands behind the last line feed was never finished.
+            return [msgspec.json.decode(line, type=Entry) for line in lines[:-1]]
+        except msgspec.MsgspecError as error:
+            raise Misconfigured(f"history: {path} cannot be read ({error}); restore it from a backup") from error
+
+    def _append(self, entry: Entry) -> None:
+        path = self.folder / MANIFEST
+        if not path.exists():
+            self._store([entry])
+            return
+        line = msgspec.json.encode(entry) + b"\n"
+        file = self._disk.open(path, os.O_RDWR)
+        size = os.fstat(file).st_size
+        try:
+            self._disk.write_all(file, [line], size)
+            self._disk.fdatasync(file)
+        except OSError:
+            self._disk.truncate(file, size)
+            raise
+        finally:
+            os.close(file)
+        self._entries.append(entry)
+
+    def _store(self, entries: list[Entry]) -> None:
+        self._disk.replace(self.folder / MANIFEST, b"".join(msgspec.json.encode(one) + b"\n" for one in entries))
+        self._entries = entries
+
+
+def _grouped(
+    segment: Closed, wanted: Callable[[str], bool]
+) -> tuple[dict[tuple[str, str], list[Event]], list[Columns]]:
+    """Return a segment's wanted events by table and day, and its columns with rows."""
+    groups: dict[tuple[str, str], list[Event]] = {}
+    columns: list[Columns] = []
+    for item in items_of(segment.path, segment.first, None):
+        if isinstance(item, Columns):
+            if len(item.seq):
+                columns.append(item)
+            continue
+        if isinstance(item, Block):
+            if item.types and not any(map(wanted, item.types)):
+                continue
+            events: Sequence[Event] = events_in(segment.path, item)
+        else:
+            events = item
+        day = ("", 0, 0)
+        for event in events:
+            if not wanted(event.type):
+                continue
+            if not day[1] <= event.tau < day[2]:
+                name = _day(event.tau)
+                start = (datetime.fromisoformat(name).replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+                day = (name, start, start + 86_400_000_000)
+            groups.setdefault((table_of(event.type), day[0]), []).append(event)
+    return groups, _joined(columns)
+
+
+def _joined(columns: list[Columns]) -> list[Columns]:
+    """Return the columns with those of one desk, model and set of features put together."""
+    groups: dict[tuple[str, str, tuple[str, ...], int], list[Columns]] = {}
+    for one in columns:
+        groups.setdefault((one.desk, one.model, one.names, int(one.tau[0]) // 86_400_000_000), []).append(one)
+    return [_concatenated(group) for group in groups.values()]
+
+
+def _concatenated(group: list[Columns]) -> Columns:
+    return msgspec.structs.replace(
+        group[-1],
+        seq=np.concatenate([one.seq for one in group]),
+        tau=np.concatenate([one.tau for one in group]),
+        score=np.concatenate([one.score for one in group]),
+        decision=np.concatenate([one.decision for one in group]),
+        features=np.concatenate([one.features for one in group]),
+    )
+
+
+def _day(tau: int, less: int = 0) -> str:
+    return f"{_EPOCH + timedelta(microseconds=tau) - timedelta(days=less):%Y-%m-%d}"
