@@ -25,8 +25,9 @@ from tocsin.flow.wide.jit import inlined
 
 U = np.uint64
 BOTTOM = 256
-CROWD_CLASS = 11
-"""Chunks grow beyond 2^11 pairs only after a trim that left them over half full."""
+CROWD_CLASS = 10
+"""Chunks of 2^10 pairs and more grow only after a trim that left them over half full. Their last pair is no hash that
+was seen but (limit, hop): of that hop, hashes above the limit cannot matter any more."""
 NONE, GONE = -1, -2
 SLOTS, FREE_SLOT, POOL, LIVE, HAND, ENTERED, READ, CLASSES = range(8)
 CHUNKS = 32
@@ -65,6 +66,8 @@ def enlarge(cells: np.ndarray, slot: Any, marks: np.ndarray, hops: np.ndarray, h
     old = np.int64(cells[slot, 0])
     for at in range(cells[slot, 1]):
         marks[start + at], hops[start + at] = marks[old + at], hops[old + at]
+    if size + 1 >= CROWD_CLASS:
+        hops[start + (np.int64(1) << (size + 1)) - 1] = NONE
     release(hops, head, old, size)
     cells[slot, 0], cells[slot, 2] = start, size + 1
     return True
@@ -85,9 +88,13 @@ def expire(cells: np.ndarray, slot: Any, marks: np.ndarray, hops: np.ndarray, fi
 
 
 @inlined
-def trim(cells: np.ndarray, slot: Any, marks: np.ndarray, hops: np.ndarray) -> None:
-    """Let go of hashes that can never be among the 256 smallest: 257 smaller ones were seen as late or later."""
+def trim(cells: np.ndarray, slot: Any, marks: np.ndarray, hops: np.ndarray, newest: Any) -> None:
+    """Let go of hashes that can never be among the 256 smallest: 257 smaller ones were seen as late or later.
+
+    ``newest`` is the hop to set a limit for.
+    """
     start, first = np.int64(cells[slot, 0]), np.int64(cells[slot, 3])
+    last = start + (np.int64(1) << np.int64(cells[slot, 2])) - 1
     counts = np.zeros(2 * HOPS, np.int64)
     to = start
     for at in range(start, start + cells[slot, 1]):
@@ -97,6 +104,8 @@ def trim(cells: np.ndarray, slot: Any, marks: np.ndarray, hops: np.ndarray) -> N
             later += counts[hop]
         if later <= BOTTOM:
             counts[own] += 1
+            if hops[at] == newest and counts[own] == BOTTOM + 1:
+                marks[last], hops[last] = marks[at], newest
             marks[to], hops[to] = marks[at], hops[at]
             to += 1
     cells[slot, 1] = to - start
@@ -112,6 +121,16 @@ def rank(marks: np.ndarray, low: Any, high: Any, mark: np.uint64) -> Any:
         else:
             high = middle
     return low
+
+
+@inlined
+def insert(marks: np.ndarray, hops: np.ndarray, at: Any, end: Any, mark: np.uint64, hop: Any) -> None:
+    """Put a pair at a place; those from there to ``end`` move up."""
+    for behind in range(end, at, -1):
+        marks[behind] = marks[behind - 1]
+    for behind in range(end, at, -1):
+        hops[behind] = hops[behind - 1]
+    marks[at], hops[at] = mark, hop
 
 
 @inlined
@@ -131,21 +150,24 @@ def see(
     if at < end and marks[at] == mark:
         hops[at] = hop
         return True
-    size = np.int64(cells[slot, 2])
-    if size < 0 or cells[slot, 1] == np.int64(1) << size:
+    size, room = np.int64(cells[slot, 2]), np.int64(0)
+    if size >= 0:
+        room = np.int64(1) << size
+    if size >= CROWD_CLASS:
+        room -= 1
+        if hops[start + room] == hop and mark > marks[start + room]:
+            return True
+    if cells[slot, 1] == room:
         expire(cells, slot, marks, hops, first)
+        full = cells[slot, 1] == room
         if size >= CROWD_CLASS:
-            trim(cells, slot, marks, hops)
-            full = 2 * np.int64(cells[slot, 1]) > np.int64(1) << size
-        else:
-            full = size < 0 or cells[slot, 1] == np.int64(1) << size
+            trim(cells, slot, marks, hops, hop)
+            full = 2 * np.int64(cells[slot, 1]) > room
         if full and not enlarge(cells, slot, marks, hops, head):
             return False
         start, end = np.int64(cells[slot, 0]), np.int64(cells[slot, 0] + cells[slot, 1])
         at = rank(marks, start, end, mark)
-    for behind in range(end, at, -1):
-        marks[behind], hops[behind] = marks[behind - 1], hops[behind - 1]
-    marks[at], hops[at] = mark, hop
+    insert(marks, hops, at, end, mark, hop)
     cells[slot, 1] += 1
     return True
 
@@ -200,9 +222,7 @@ def wait(waits: np.ndarray, slot: Any, marks: np.ndarray, hops: np.ndarray, mark
     size = np.int64(waits[slot, 2])
     if size < 0 or waits[slot, 1] == np.int64(1) << size:
         return False
-    for behind in range(end, at, -1):
-        marks[behind], hops[behind] = marks[behind - 1], hops[behind - 1]
-    marks[at], hops[at] = mark, hop
+    insert(marks, hops, at, end, mark, hop)
     waits[slot, 1] += 1
     return True
 

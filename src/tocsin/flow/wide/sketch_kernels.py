@@ -12,6 +12,7 @@ from tocsin.flow.wide.places import find, put, remove
 from tocsin.flow.wide.prefetch import prefetch
 from tocsin.flow.wide.sketch_cells import (
     BOTTOM,
+    CROWD_CLASS,
     DONE,
     ENTERED,
     FREE_SLOT,
@@ -206,7 +207,8 @@ def scatter(
         size = NONE
         if lengths[slot]:
             size = 0
-            while 1 << size < lengths[slot]:
+            # From CROWD_CLASS on the last pair is the limit's.
+            while (1 << size) - (1 if size >= CROWD_CLASS else 0) < lengths[slot]:
                 size += 1
         if len(marks):
             cells[slot, 0], cells[slot, 1], cells[slot, 2] = 0, lengths[slot], size
@@ -215,6 +217,8 @@ def scatter(
                 for at in range(lengths[slot]):
                     marks[head[POOL] + used + at] = pairs[0, taken + at]
                     hops[head[POOL] + used + at] = np.int64(pairs[1, taken + at])
+                if size >= CROWD_CLASS:
+                    hops[head[POOL] + used + (1 << size) - 1] = NONE
         if size >= 0:
             used += 1 << size
         taken += lengths[slot]
