@@ -114,10 +114,8 @@ class Scanner:
         control, start = self._control, chunk.n
         if len(self._slow) < chunk.capacity:
             self._slow = np.zeros((chunk.capacity, 4), np.int64)
-        if len(self._known) < KNOWN_MOST and 2 * self._known_count > len(self._known):
+        if self._known_count + REPORTS > len(self._known) * 3 // 5:
             self._grow()
-        elif self._known_count + REPORTS > len(self._known) * 3 // 5:
-            self.forget()
         control[:] = 0
         control[at_.AT], control[at_.END] = at, size
         control[at_.ROW], control[at_.ROWS] = start, chunk.capacity
@@ -167,6 +165,9 @@ class Scanner:
         return Scanned(start, chunk.n, rest if rest < size else -1, bool(control[at_.FULL]), slow, reports)
 
     def _grow(self) -> None:
+        if len(self._known) == KNOWN_MOST:
+            self.forget()
+            return
         known = self._known[self._known != 0]
         self._known = np.zeros(4 * len(self._known), np.uint64)
         at_.fill_known(self._known, known)

@@ -28,7 +28,17 @@ _VECTOR = ir.VectorType(ir.IntType(8), LANES)
 
 def woven(function: F) -> F:
     """Return the compiled form of a function that is always part of the kernel that calls it, whatever its size."""
-    compile_: Any = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+    compile_: Any = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True, _nrt=False)
+    compiled: F = compile_(function)
+    return compiled
+
+
+def counted_by_none(function: F) -> F:
+    """Return the compiled form of a kernel that neither makes arrays nor counts references to them.
+
+    Counting costs an atomic addition for every array that is handed on, which is most of the time of small functions.
+    """
+    compile_: Any = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
     compiled: F = compile_(function)
     return compiled
 

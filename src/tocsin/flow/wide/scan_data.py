@@ -100,6 +100,17 @@ def new_name(body: np.ndarray, scratch: np.ndarray, count: Any, start: Any, leng
 
 
 @woven
+def same_text(body: np.ndarray, start: Any, length: Any, other: np.ndarray, other_length: Any) -> Any:
+    """Return whether a text of the body is the one that ``other`` begins with."""
+    if length != other_length:
+        return False
+    for at in range(length):
+        if byte(body, start + at) != byte(other, at):
+            return False
+    return True
+
+
+@woven
 def is_currency(body: np.ndarray, start: Any, length: Any) -> Any:
     """Return whether a text is three capitals."""
     if length != 3:

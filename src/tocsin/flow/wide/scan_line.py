@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from tocsin.flow.wide.clean import clean_text
-from tocsin.flow.wide.jit import kernel
-from tocsin.flow.wide.scan_bytes import after_space, byte, copied, line_end, string_end, woven
+from tocsin.flow.wide.scan_bytes import after_space, byte, copied, counted_by_none, line_end, string_end, woven
 from tocsin.flow.wide.scan_data import (
     C_ATTRIBUTE,
     C_DUPLICATE,
@@ -23,6 +22,7 @@ from tocsin.flow.wide.scan_data import (
     C_TYPE,
     NULL,
     after_colon,
+    same_text,
     scan_data,
     span,
 )
@@ -105,17 +105,6 @@ SPARE = 4096
 SHORTEST_ITEM = 20
 LONGEST_LINE = 32_768
 """Longer lines are the plain door's."""
-
-
-@woven
-def same_text(body: np.ndarray, start: Any, length: Any, other: np.ndarray, other_length: Any) -> Any:
-    """Return whether a text of the body is the one that ``other`` begins with."""
-    if length != other_length:
-        return False
-    for at in range(length):
-        if byte(body, start + at) != byte(other, at):
-            return False
-    return True
 
 
 @woven
@@ -390,7 +379,7 @@ def scan_line(
     return np.int64(C_FAST)
 
 
-@kernel
+@counted_by_none
 def scan_body(
     body: np.ndarray,
     text: np.ndarray,
