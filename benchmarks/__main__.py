@@ -82,6 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
     console.print(table(report))
     for note in report.notes:
         console.print(note)
+    for name, points in report.curves.items():
+        console.print(f"{name}: " + ", ".join(f"{place} {_number(value)}" for place, value in points.items()))
     if given.json:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     return 0

@@ -44,6 +44,8 @@ def _section(report: Report) -> str:
     if report.goals:
         lines.append("| goal | " + " | ".join(_goal(report, key) for key in keys) + " |")
     lines += ["", *(f"- {note}" for note in report.notes)]
+    for name, points in report.curves.items():
+        lines.append(f"- {name}: " + ", ".join(f"{place} {_number(value)}" for place, value in points.items()))
     with_versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     lines += ["", f"{report.seconds:.0f} s; {with_versions}.", ""]
     return "\n".join(lines)

@@ -54,14 +54,19 @@ class Stream:
     ) -> None:
         if not 0 < live_keys <= MOST_KEYS:
             raise ValueError("live_keys must be between 1 and 10^8")
-        self.seed, self.pool, self.live_keys, self.exponent = seed, pool, live_keys, exponent
+        self.seed, self.pool, self.live_keys = seed, pool, live_keys
         self.lines = 0
         """Lines handed out so far."""
         self._at = 0
         self._buffer, self._starts, self._slots = _written(np.random.default_rng(seed), pool)
-        self._quantiles = quantiles(live_keys, exponent)
+        self.draw_by(exponent)
         self._fresh = np.uint64(min(int(fresh * 2**32), 2**32 - 1))
         self._draw = np.uint64(np.random.default_rng([seed, 1]).integers(2**63))
+
+    def draw_by(self, exponent: float) -> None:
+        """Draw the keys of all further lines by another zipf law."""
+        self.exponent = exponent
+        self._quantiles = quantiles(self.live_keys, exponent)
 
     def take(self, n: int, now_us: int, step_us: int = 1) -> memoryview:
         """Return the next ``n`` lines as one body of NDJSON; line i carries the time ``now_us + i * step_us``.
