@@ -46,6 +46,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     verdict_mode: str = "shadow"
     """``shadow``: verdicts are computed and recorded, ``allow`` is served; ``live``: the computed verdict is served."""
     segment_bytes: int = 64_000_000
+    journal_bytes: int = 16_000_000_000
+    """Bound of the journal; beyond it the oldest segments go that a snapshot covers."""
+    journal_keep_days: str = "30,label.given=400,tocsin.*=400,features.*=400"
+    """Days that events are kept, then ``type=days`` or ``prefix*=days``; 0: never in the history."""
+    history: bool = True
+    """Whether closed segments are taken into the Parquet history whole; else only types that are kept longer are."""
     dead_letters: int = 10_000
     """How many refused events are kept."""
     automation: str = "suggest"

@@ -286,3 +286,21 @@ def test_rewriting_leaves_untouched_blocks_byte_for_byte_and_keeps_columns(tmp_p
     assert [one.seq.tolist() for one in journal.read_columns()] == [[2, 3]]
     journal.append(stamped(4, 1))
     journal.close()
+
+
+@given(st.integers(1, 9), st.booleans(), st.sets(st.sampled_from(["a", "b", "c"])))
+def test_events_of_chosen_types_are_those_that_would_be_left_of_all(count: int, known: bool, types: set[str]) -> None:
+    """Choosing before decoding gives what choosing after it gives, whether the block names its types or not."""
+    events = [msgspec.structs.replace(event, type="abc"[event.seq * 7 % 3]) for event in stamped(1, count, text="中")]
+    block = block_from(events)
+    if not known:
+        block = Block(block.first_seq, block.taus, block.lines)
+    assert block.chosen(lambda name: name in types) == [event for event in events if event.type in types]
+
+
+def test_choosing_refuses_what_reading_refuses() -> None:
+    """Too few lines and lines that are no events are told, whatever is chosen."""
+    taus = np.array([1, 2], np.int64)
+    for lines in (b'{"type":"a"}', b'{"type":"a"}\n{"type":3}', b'{"type":"a"}\n{"type":"b"}'):
+        with pytest.raises(Malformed):
+            Block(1, taus, lines).chosen(lambda name: True)

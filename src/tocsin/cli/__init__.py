@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("tocsin.cli.keeping:backup", "Copy the memory to a folder."),
     "restore": ("tocsin.cli.keeping:restore", "Bring a backup back."),
     "export": ("tocsin.cli.keeping:export", "Write the ledger as lines of JSON, and its hash."),
+    "history": ("tocsin.cli.history:command", "List the Parquet history, or bring it up to date."),
     "forget": ("tocsin.cli.keeping:forget", "Destroy what is stored of a subject."),
     "vocabulary": ("tocsin.cli.vocabulary:command", "Print the event vocabulary, or a JSON Schema."),
     "openapi": ("tocsin.cli.openapi:command", "Print the OpenAPI document of the server."),

@@ -12,6 +12,7 @@ import click
 from tocsin import config
 from tocsin.ledger import export as ledger
 from tocsin.ledger.audit import verify_audit
+from tocsin.ledger.history import History
 from tocsin.ledger.journal import SegmentJournal
 from tocsin.ledger.records import SqlRecords
 from tocsin.ledger.vault import KeyVault
@@ -111,7 +112,16 @@ def forget(subject: str, by: str, why: str, yes: bool, data_dir: str | None) -> 
     try:
         with _records(folder) as records:
             vault = KeyVault(records, folder)
-            done = ledger.forget(settings.shop, subject, journal=journal, records=records, vault=vault, who=by, why=why)
+            done = ledger.forget(
+                settings.shop,
+                subject,
+                journal=journal,
+                records=records,
+                vault=vault,
+                who=by,
+                why=why,
+                history=History(folder / "history"),
+            )
     finally:
         journal.close()
     known = "its key is destroyed" if done.key else "no key was stored for it"

@@ -23,12 +23,13 @@ from tocsin.core.events import Event
 from tocsin.core.signal import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _BLOCK = struct.Struct("<QqIBBH")
 _COLUMNS = struct.Struct("<II")
 _WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 _LINES = msgspec.json.Decoder(Event).decode_lines
+_LINE = msgspec.json.Decoder(Event).decode
 _LINE_FEED = 10
 DECISIONS = tuple(Decision)
 """The decision of a row of ``Columns`` is a place in this tuple."""
@@ -39,6 +40,13 @@ Buffer = bytes | bytearray | memoryview
 
 class Malformed(ValueError):
     """A payload whose checksum holds but which says something impossible."""
+
+
+class _Kind(msgspec.Struct):
+    type: str
+
+
+_KINDS = msgspec.json.Decoder(_Kind).decode_lines
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -76,6 +84,27 @@ class Block(msgspec.Struct, frozen=True):
         for seq, (event, tau) in enumerate(zip(events, self.taus.tolist(), strict=True), self.first_seq):
             stamp(event, "seq", seq)
             stamp(event, "tau", tau)
+        return events
+
+    def chosen(self, wanted: Callable[[str], bool]) -> list[Event]:
+        """Return the events whose type is ``wanted``, without decoding the others; errors as of ``events``."""
+        if self.types and all(map(wanted, self.types)):
+            return self.events()
+        if self.types and not any(map(wanted, self.types)):
+            return []
+        try:
+            kinds = _KINDS(self.lines)
+            rows = [row for row, one in enumerate(kinds) if wanted(one.type)]
+            if len(kinds) != self.count:
+                raise Malformed(f"a block of {self.count} events holds {len(kinds)} lines")
+            lines = bytes(self.lines).split(b"\n") if rows else []
+            events = [_LINE(lines[row]) for row in rows]
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Malformed(f"a line of a block is no event: {error}") from error
+        stamp = msgspec.structs.force_setattr
+        for row, event in zip(rows, events, strict=True):
+            stamp(event, "seq", self.first_seq + row)
+            stamp(event, "tau", int(self.taus[row]))
         return events
 
     def after(self, seq: int) -> Block:

@@ -105,16 +105,24 @@ class History:
             if (self.folder / MANIFEST).exists():
                 self._store(self._entries)
 
-    def compact(self, segment: Closed, wanted: Callable[[str], bool], *, whole: bool) -> Entry:
+    def compact(
+        self,
+        segment: Closed,
+        wanted: Callable[[str], bool],
+        *,
+        whole: bool,
+        pause: Callable[[], object] = lambda: None,
+    ) -> Entry:
         """Take up a closed segment: events whose type is ``wanted``, and all columns.
 
-        ``whole`` is noted with it. ValueError where a segment before it was not taken up or this one was already.
+        ``whole`` is noted with it. ``pause`` is called before every record and may wait, to leave the processor to
+        others. ValueError where a segment before it was not taken up or this one was already.
         OSError where the disk refuses: nothing was taken up then.
         """
         with self._guard:
             if self._entries and segment.first != self.through() + 1:
                 raise ValueError(f"a segment that begins with {segment.first} after {self.through()}")
-            groups, columns = _grouped(segment, wanted)
+            groups, columns = _grouped(segment, wanted, pause)
             stem = f"{segment.first:020d}-{segment.last:020d}"
             files = [self._write(frame_of(table, events), table, day, stem) for (table, day), events in groups.items()]
             for number, one in enumerate(columns):
@@ -232,26 +240,23 @@ class History:
 
 
 def _grouped(
-    segment: Closed, wanted: Callable[[str], bool]
+    segment: Closed, wanted: Callable[[str], bool], pause: Callable[[], object]
 ) -> tuple[dict[tuple[str, str], list[Event]], list[Columns]]:
     """Return a segment's wanted events by table and day, and its columns with rows."""
     groups: dict[tuple[str, str], list[Event]] = {}
     columns: list[Columns] = []
     for item in items_of(segment.path, segment.first, None):
+        pause()
         if isinstance(item, Columns):
             if len(item.seq):
                 columns.append(item)
             continue
         if isinstance(item, Block):
-            if item.types and not any(map(wanted, item.types)):
-                continue
-            events: Sequence[Event] = events_in(segment.path, item)
+            events: Sequence[Event] = events_in(segment.path, item, wanted)
         else:
-            events = item
+            events = [event for event in item if wanted(event.type)]
         day = ("", 0, 0)
         for event in events:
-            if not wanted(event.type):
-                continue
             if not day[1] <= event.tau < day[2]:
                 name = _day(event.tau)
                 start = (datetime.fromisoformat(name).replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)

@@ -15,7 +15,7 @@ from tocsin.ledger.blocks import Block, Columns, Malformed, block_of, block_span
 from tocsin.ledger.segments import HEADER, Damage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _DECODER = msgspec.msgpack.Decoder(Event)
@@ -183,10 +183,13 @@ def decode(path: Path, offset: int, kind: int, payload: memoryview, seq: int) ->
     return event
 
 
-def events_in(path: Path, block: Block) -> list[Event]:
-    """Return the events of a block of that file; Misconfigured where its lines are not what its head says."""
+def events_in(path: Path, block: Block, wanted: Callable[[str], bool] | None = None) -> list[Event]:
+    """Return the events of a block of that file, those of a ``wanted`` type where that is given.
+
+    Misconfigured where its lines are not what its head says.
+    """
     try:
-        return block.events()
+        return block.events() if wanted is None else block.chosen(wanted)
     except Malformed as error:
         raise damaged(path, Damage(0, str(error)), block.first_seq) from error
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tocsin.ledger.memory import MemoryJournal
 
 EVERY_S = 1.0
+GIVE_WAY_S = 0.02
 log = logging.getLogger(__name__)
 
 
@@ -77,7 +78,7 @@ class Retention:
     default is in the history, and (3) the journal is larger than ``journal_bytes`` or the segment is older than the
     default. With ``everything`` all types are taken into the history as segments close; where that cannot keep up and
     the journal reaches its bound, only what is kept longer is, and the history's manifest says which segments are not
-    whole.
+    whole. While ``busy()`` nothing is taken up that the bound does not demand.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Retention:
         journal_bytes: int,
         everything: bool,
         now: Callable[[], int],
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self.overdue = 0
         """Bytes by which the journal exceeds its bound because nothing covers what could go: worth an alarm."""
@@ -100,6 +102,7 @@ class Retention:
         self._most = journal_bytes
         self._everything = everything
         self._now = now
+        self._busy = busy
         self._expired = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
@@ -129,8 +132,16 @@ class Retention:
         if not waiting or not (self._everything or pressed or self._old(waiting[0].path.stat().st_mtime)):
             return False
         whole = self._everything and not pressed
-        self._history.compact(waiting[0], self._keep.ever if whole else self._keep.longer, whole=whole)
+        if whole and self._busy():
+            return False
+        wanted = self._keep.ever if whole else self._keep.longer
+        self._history.compact(waiting[0], wanted, whole=whole, pause=self._give_way if whole else lambda: None)
         return True
+
+    def _give_way(self) -> None:
+        """Wait while others need the processor, as long as there is room for what comes meanwhile."""
+        while self._busy() and self._journal.bytes() <= self._most and not self._end.wait(GIVE_WAY_S):
+            pass
 
     def _remove(self) -> bool:
         through, over = self._history.through(), self._journal.bytes() - self._most
