@@ -9,7 +9,7 @@ import numpy as np
 
 from tocsin.core.desk import Miss
 from tocsin.core.events import Event
-from tocsin.flow.filters import passes
+from tocsin.flow.filters import mask as passing
 from tocsin.flow.view import MICROS
 from tocsin.flow.wide import deadlines_kernels as k
 from tocsin.flow.wide.lines import LineRows
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]
 FIRST_ROOM = 16
+ZERO = np.zeros(1, np.int64)
+FLAGS = [np.full(1, flag, np.uint8) for flag in range(4)]
 JSON_OBJECT = ord("{")
 _from_json = msgspec.json.Decoder(Event).decode
 _from_msgpack = msgspec.msgpack.Decoder(Event).decode
@@ -93,18 +95,38 @@ class Queue:
 
     def arrivals(self, rows: Rows, counters: Counter[str]) -> Arrivals | None:
         """Return what of a batch concerns this deadline, None where nothing does."""
+        if rows.n == 1:
+            return self._arrival(rows, counters)
         deadline = self.deadline
         hashes, present = rows.keys(deadline.key)
         mask = rows.of_type(*self.types) & present
         at = np.flatnonzero(mask)
         if not len(at):
             return None
-        arms = np.asarray(passes(rows, deadline.after_where, deadline.after, counters), bool)[at]
-        ends = np.asarray(passes(rows, deadline.must_where, deadline.must, counters), bool)[at]
+        arms = passing(rows, deadline.after_where, deadline.after, counters)[at]
+        ends = passing(rows, deadline.must_where, deadline.must, counters)[at]
         if deadline.cancel:
             ends |= rows.of_type(*deadline.cancel)[at]
         flags = ends * np.uint8(k.DISARMS) + arms * np.uint8(k.ARMS)
         return Arrivals(at, hashes[at], flags, rows.taus[at], rows.seqs[at])
+
+    def _arrival(self, rows: Rows, counters: Counter[str]) -> Arrivals | None:
+        """Return the same of a single row that is of the deadline's types: without masks, for a caller who waits."""
+        deadline, kind = self.deadline, rows.names.types[rows.kinds.item(0)]
+        hashes, present = rows.keys(deadline.key)
+        if not present[0]:
+            return None
+        flag = 0
+        if kind in deadline.cancel or (
+            kind in deadline.must
+            and (not deadline.must_where or passing(rows, deadline.must_where, deadline.must, counters)[0])
+        ):
+            flag |= k.DISARMS
+        if kind in deadline.after and (
+            not deadline.after_where or passing(rows, deadline.after_where, deadline.after, counters)[0]
+        ):
+            flag |= k.ARMS
+        return Arrivals(ZERO, hashes, FLAGS[flag], rows.taus, rows.seqs)
 
     def enter(self, rows: Rows, arrivals: Arrivals, start: int, stop: int) -> None:
         """Disarm and arm by the rows [start, stop)."""

@@ -68,6 +68,15 @@ def remove(index: np.ndarray, hashes: np.ndarray, hash_: np.uint64) -> None:
 
 
 @kernel
+def salted(hashes: np.ndarray, salts: np.ndarray) -> np.ndarray:
+    """Return ``mixed`` of columns uint64 [n]."""
+    found = np.empty(len(hashes), np.uint64)
+    for row in range(len(hashes)):
+        found[row] = mixed(hashes[row], salts[row])
+    return found
+
+
+@kernel
 def fill(index: np.ndarray, hashes: np.ndarray, rows: np.ndarray) -> None:
     """Note these rows in an empty index."""
     for row in rows:

@@ -9,19 +9,19 @@ import numpy as np
 from tocsin.core.desk import Measure, Series
 from tocsin.core.events import LATE_LIMIT
 from tocsin.flow.distinct import BOTTOM, CROWD
-from tocsin.flow.filters import passes
-from tocsin.flow.hashing import Hasher, joined_columns
+from tocsin.flow.filters import mask as passing
 from tocsin.flow.quantiles import Quantiles
 from tocsin.flow.series import Track, distinct_value, kept_of
 from tocsin.flow.view import HOUR_S
 from tocsin.flow.wide import series_kernels as k
-from tocsin.flow.wide.places import fill, grown, index_for, put, rebuilt
+from tocsin.flow.wide.places import fill, grown, index_for, put, rebuilt, salted
 from tocsin.flow.wide.series_closed import Segment
 from tocsin.flow.wide.series_history import Histories
 
 if TYPE_CHECKING:
     from collections import Counter
 
+    from tocsin.flow.hashing import Hasher
     from tocsin.flow.series import Scope
     from tocsin.flow.wide.rows import Rows
 
@@ -104,11 +104,11 @@ class WideTrack:
         series = self.series
         mask = rows.of_type(*series.of)
         if series.where and mask.any():
-            mask &= np.asarray(passes(rows, series.where, series.of, counters), bool)
+            mask &= passing(rows, series.where, series.of, counters)
         keys = rows.shop_hashes
         amounts: np.ndarray | None = None
         if series.hit and mask.any():
-            amounts = np.asarray(passes(rows, series.hit, series.of, counters), bool)
+            amounts = passing(rows, series.hit, series.of, counters)
         if mask.any():
             if series.by:
                 keys, present = rows.keys(series.by)
@@ -124,17 +124,17 @@ class WideTrack:
             return None
         keys = keys[at]
         if self.money:
-            keys = joined_columns(keys, rows.currencies(self.default)[at])
+            keys = salted(keys, rows.currencies(self.default)[at])
         amounts = np.zeros(len(at), np.int64) if amounts is None else amounts[at].astype(np.int64)
         return Entries(at, keys, rows.times[at] // self.width, amounts, rows.taus[at])
 
     def _entry(self, rows: Rows, counters: Counter[str]) -> Entries | None:
         """Return the same of a single row that is of the series' types: without masks, for a caller who waits."""
         series = self.series
-        if series.where and not passes(rows, series.where, series.of, counters)[0]:
+        if series.where and not passing(rows, series.where, series.of, counters)[0]:
             return None
         keys, amounts = rows.shop_hashes, ZERO
-        if series.hit and passes(rows, series.hit, series.of, counters)[0]:
+        if series.hit and passing(rows, series.hit, series.of, counters)[0]:
             amounts = ONE
         if series.by:
             keys, present = rows.keys(series.by)
@@ -148,7 +148,7 @@ class WideTrack:
             if distinct:
                 amounts = amounts.view(np.int64)
         if self.money:
-            keys = joined_columns(keys, rows.currencies(self.default))
+            keys = salted(keys, rows.currencies(self.default))
         return Entries(ZERO, keys, rows.times // self.width, amounts, rows.taus)
 
     def enter(self, rows: Rows, entries: Entries, start: int, stop: int, counters: Counter[str]) -> None:
