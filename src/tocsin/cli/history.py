@@ -37,7 +37,7 @@ def command(compact: bool, data_dir: str | None) -> None:
     click.echo(f"{'table':<28} {'rows':>14} {'bytes':>14}  days")
     for table, files in sorted(tables.items()):
         days = [day for day, *_ in files]
-        rows, size = (sum(one[at] for one in files) for at in (1, 2))
+        rows, size = sum(one[1] for one in files), sum(one[2] for one in files)
         click.echo(f"{table:<28} {rows:>14} {size:>14}  {min(days)} to {max(days)}")
     partial = sum(not entry.whole for entry in history.entries())
     if partial:
