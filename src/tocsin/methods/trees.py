@@ -82,6 +82,10 @@ class Trees(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             total += booster.predict(x, raw_score=True, num_threads=_threads(len(x)))
         return total / len(self.boosters)
 
+    def may_exceed(self, x: np.ndarray, limit: float | np.ndarray) -> np.ndarray:
+        """Return bool [n], equal to ``raw(x) > limit`` (one limit, or one a row); most rows leave early."""
+        return self.forest.may_exceed(x, limit) if COMPILED else np.asarray(self.raw(x) > limit)
+
     def contributions(self, x: np.ndarray) -> np.ndarray:
         """Return [n, k + 1]: what each feature brings, then the base; a row sums to its raw score."""
         if COMPILED:

@@ -16,7 +16,7 @@ from tocsin.core.playbook import Playbook, playbook_from
 from tocsin.core.signal import Decision, Reason, Signal, Text, signal_id
 from tocsin.desks.fraud import testing
 from tocsin.desks.fraud.declarations import KINDS, PAYMENT, RULES, SCORED, SERIES, WINDOWS
-from tocsin.desks.fraud.features import CODES, LEAST, NAMES, REASONS, SERVED, UNKNOWN, UNUSUAL, model_input
+from tocsin.desks.fraud.features import CODES, LEAST, NAMES, REASONS, UNKNOWN, UNUSUAL, model_input
 from tocsin.desks.fraud.learning import Plan, learn
 from tocsin.desks.fraud.model import FraudModel, unpack
 from tocsin.methods.costs import ANSWERS
@@ -59,6 +59,8 @@ class FraudDesk:
         The loaded model; without one nothing is scored, rules and card testing go on.
     digest
         SHA-256 of its artefact, for verdicts.
+    plan
+        How it learns, and which payments it scores (``Plan.gate``).
     """
 
     name = "fraud"
@@ -77,18 +79,22 @@ class FraudDesk:
 
     def judge(self, batch: Batch, features: Features) -> Judgement:
         """Score payments, explain and answer those worth it, and notice card testing."""
-        amounts = batch.column("amount")
         # Only payments are scored: an order's own windows do not count it, so the model has never seen its like.
-        scored = batch.of_type(*PAYMENT) & amounts.present
+        paid = batch.of_type(*PAYMENT)
         scores = np.full(batch.n, np.nan)
+        if not paid.any():
+            return Judgement(scores=scores, model=self.digest)
         declined = np.array([status == "declined" for status in batch.texts("status")], bool)
-        signals = testing.signals(batch, features, batch.of_type(*PAYMENT) & declined)
-        rows = np.flatnonzero(scored)
+        signals = testing.signals(batch, features, paid & declined)
+        amounts = batch.column("amount")
+        rows = np.flatnonzero(paid & amounts.present)
         if self.model is None or not len(rows):
             return Judgement(scores=scores, signals=signals, model=self.digest)
         amount = amounts.values[rows]
-        time = np.fromiter((batch.events[row].time for row in rows.tolist()), np.int64, len(rows))
-        x = model_input(features.matrix(SERVED)[rows], SERVED, amount, time)
+        x = model_input(features.matrix(self.model.windows)[rows], self.model.windows, amount, _times(batch, rows))
+        if self.plan.gate is not None:
+            passed = np.flatnonzero(self.plan.gate(lambda name: x[:, NAMES.index(name)]))
+            rows, amount, x = rows[passed], amount[passed], x[passed]
         p = self.model.calibration(self.model.raw(x))
         scores[rows] = p
         answers = self.model.costs.cheapest(p, amount)
@@ -152,6 +158,14 @@ class FraudDesk:
         return _playbooks()
 
 
+def _times(batch: Batch, rows: np.ndarray) -> np.ndarray:
+    """Return the times of rows, int64; a batch that keeps them as a column need not decode its events."""
+    kept = getattr(batch, "times", None)
+    if kept is not None:
+        return np.asarray(kept[rows])
+    return np.fromiter((batch.events[row].time for row in rows.tolist()), np.int64, len(rows))
+
+
 def _true(code: str, feature: str, value: float) -> bool:
     """Return whether a value bears the statement out: a single card is not "several cards"."""
     return "since" in feature or value >= LEAST.get(code, -np.inf)
@@ -159,15 +173,18 @@ def _true(code: str, feature: str, value: float) -> bool:
 
 def _insisting(batch: Batch, features: Features, rows: np.ndarray, p: np.ndarray) -> list[tuple[int, Signal]]:
     """Return a signal for each risky payment of somebody who pays again and again."""
-    of_card, of_account = features["card_n_1h"], features["account_n_1h"]
+    if not len(rows):
+        return []
+    of_card, of_account = features["card_n_1h"].values[rows], features["account_n_1h"].values[rows]
+    counts = np.maximum(np.nan_to_num(of_card), np.nan_to_num(of_account))
     total = features["account_sum_1d"]
     found = []
-    for row, risk in zip(rows.tolist(), p.tolist(), strict=True):
-        payments = int(max(np.nan_to_num(of_card.values[row]), np.nan_to_num(of_account.values[row])))
+    for at in np.flatnonzero((p >= RISKY) & (counts >= INSISTING)).tolist():
+        row, risk, payments = int(rows[at]), float(p[at]), int(counts[at])
         data = batch.events[row].data
         entity = "account" if data.get("account") else "card"
         key = data.get(entity)
-        if risk < RISKY or payments < INSISTING or not isinstance(key, str):
+        if not isinstance(key, str):
             continue
         event = batch.events[row]
         spent = float(total.values[row]) if total.present[row] else float(data["amount"]) * payments

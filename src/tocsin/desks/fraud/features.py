@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,26 @@ DERIVED = (
 NAMES = (*DERIVED, *SERVED)
 UNDATED = frozenset({"amount", "hour", "weekday"})
 """Derived features that look at the payment alone; the others look as far back as the card's usual amount."""
+
+
+_USUAL = ("card_base_56d", "card_fraud_56d", "card_base_mean", "card_fraud_sum_56d")
+MADE_OF: dict[str, tuple[str, ...]] = {
+    "amount": (),
+    "amount_over_usual": _USUAL,
+    "amount_deviation": ("card_base_mean", "card_base_std"),
+    "amount_over_28d": ("card_mean_28d",),
+    "amount_over_7d": ("card_mean_7d",),
+    "usual_amount": _USUAL,
+    "lift_1d": ("card_mean_1d", *_USUAL),
+    "lift_7d": ("card_mean_7d", *_USUAL),
+    "lift_14d": ("card_mean_14d", *_USUAL),
+    "spread_7d": ("card_std_7d", *_USUAL),
+    "spread_14d": ("card_std_14d", *_USUAL),
+    "account_over_28d": ("account_mean_28d",),
+    "hour": (),
+    "weekday": (),
+}
+"""The windows behind each derived feature."""
 
 
 def _spans() -> dict[str, int]:
@@ -97,6 +118,16 @@ def code_of(feature: str) -> str:
     return "spending-pattern"
 
 
+def windows_of(features: Sequence[str]) -> tuple[str, ...]:
+    """Return the windows that these features of ``NAMES`` are made from, in the order of ``SERVED``.
+
+    >>> sorted(windows_of(["amount_over_7d", "hour", "ip_n_1h"]))
+    ['card_mean_7d', 'ip_n_1h']
+    """
+    needed = {window for name in features for window in MADE_OF.get(name, (name,))}
+    return tuple(name for name in SERVED if name in needed)
+
+
 def model_input(served: np.ndarray, names: Sequence[str], amount: np.ndarray, time: np.ndarray) -> np.ndarray:
     """Return float64 [n, len(NAMES)], NaN where missing.
 
@@ -109,16 +140,17 @@ def model_input(served: np.ndarray, names: Sequence[str], amount: np.ndarray, ti
     time
         int64 [n], the events' own times in microseconds.
     """
-    place = {name: at for at, name in enumerate(names)}
-    blank = np.full(len(served), np.nan)
+    own, given = _places(tuple(names))
+    x = np.full((len(served), len(NAMES)), np.nan)
+    x[:, own] = served[:, given]
 
     def of(name: str) -> np.ndarray:
-        return served[:, place[name]] if name in place else blank
+        return x[:, _PLACE[name]]
 
     amount = np.asarray(amount, float)
     with np.errstate(divide="ignore", invalid="ignore"):
         usual = _usual(of)
-        columns = [
+        columns = (
             amount,
             amount / usual,
             (amount - of("card_base_mean")) / of("card_base_std"),
@@ -132,11 +164,23 @@ def model_input(served: np.ndarray, names: Sequence[str], amount: np.ndarray, ti
             of("card_std_14d") / usual,
             amount / of("account_mean_28d"),
             (time % DAY) / HOUR,
-            ((time // DAY + 3) % 7).astype(float),
-        ]
-    x = np.column_stack([*columns, *(of(name) for name in SERVED)])
+            (time // DAY + 3) % 7,
+        )
+    for place, column in enumerate(columns):
+        x[:, place] = column
     x[~np.isfinite(x)] = np.nan
     return x
+
+
+_PLACE = {name: place for place, name in enumerate(NAMES)}
+
+
+@cache
+def _places(names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where known windows belong in ``NAMES``, and where they are given."""
+    known = [(_PLACE[name], given) for given, name in enumerate(names) if name in _PLACE and name not in DERIVED]
+    places = np.array(known, np.int64).reshape(-1, 2)
+    return places[:, 0], places[:, 1]
 
 
 def _usual(of: Callable[[str], np.ndarray]) -> np.ndarray:

@@ -25,6 +25,7 @@ from tocsin.methods.evaluation import (
     recall_at_fpr,
     roc_auc,
 )
+from tocsin.methods.gate import Gate
 
 if TYPE_CHECKING:
     from tocsin.methods.calibration import Calibration
@@ -51,6 +52,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     longest_s: int = 0
     """Features that look further back than this are left out; 0 keeps all. A model that is to serve a shop from its
     first hour must not read windows that are still empty there: everybody would look new."""
+    gate: Gate | None = None
+    """Payments that do not pass it get no score and are let through, rules apart; None scores all. Limits are on
+    features that the model reads. What is not scored is not served and so not learned from."""
 
 
 class Rows(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tocsin.desks.fraud.features import CODES, NAMES, code_of
+from tocsin.desks.fraud.features import CODES, NAMES, code_of, windows_of
 from tocsin.errors import Misconfigured
 from tocsin.methods.calibration import Calibration
 from tocsin.methods.costs import Costs
@@ -73,6 +73,11 @@ class FraudModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _stand_ins(self) -> np.ndarray:
         return np.array([np.nan if value is None else value for value in self.typical], np.float64)
+
+    @cached_property
+    def windows(self) -> tuple[str, ...]:
+        """The windows that the model reads, in the order of ``SERVED``."""
+        return windows_of(self.features)
 
     @cached_property
     def places(self) -> np.ndarray:
