@@ -22,7 +22,7 @@ from tocsin.sources.letters import KEY_NAMES, PERSONAL_NAMES
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tocsin.core.events import Event, Field
+    from tocsin.core.events import Field
     from tocsin.flow.hashing import Hasher
     from tocsin.flow.names import Names
     from tocsin.flow.wide.scan_chunk import Chunk

@@ -8,8 +8,7 @@ import numpy as np
 
 from tocsin.flow.distinct import value_of
 from tocsin.flow.view import key_of
-from tocsin.flow.wide.jit import kernel
-from tocsin.flow.wide.scan_bytes import PAD, copied, put_byte
+from tocsin.flow.wide.scan_bytes import PAD, copied, put_byte, uncounted
 from tocsin.flow.wide.scan_data import BOOL, FLOAT, INT, TEXT
 from tocsin.flow.wide.scan_values import put_integer
 from tocsin.flow.wide.sip import sip_bytes
@@ -22,10 +21,10 @@ KEYS, IDENTITIES, TEXTS = 0, 1, 2
 TYPES = frozenset({"int", "double", "bool", "string"})
 _EXACT = 1 << 53
 _LENGTH = np.uint64(0xFFFFFFFF)
-_OVER = 9.2e18
+_OVER = 2.0**63
 
 
-@kernel
+@uncounted
 def _hash_cells(
     tags: np.ndarray,
     cells: np.ndarray,
@@ -64,7 +63,7 @@ def _hash_cells(
                 put_byte(digits, at + 1, np.int64(0x30))
                 at += 2
             out[row] = sip_bytes(digits, np.int64(0), at, k0, k1)
-        elif what != TEXTS and (tag == FLOAT or tag == BOOL):
+        elif what != TEXTS and tag in (FLOAT, BOOL):
             left[count] = row
             count += 1
     return count
@@ -109,7 +108,7 @@ def fixed(tags: np.ndarray, cells: np.ndarray, scale: int) -> tuple[np.ndarray, 
     floats = tags == FLOAT
     if floats.any():
         scaled = np.rint(np.where(floats, cells.view(np.float64), 0.0) * float(factor))
-        if np.abs(scaled).max() > _OVER:
+        if scaled.max() >= _OVER or scaled.min() < -_OVER:
             raise OverflowError("a value does not fit its fixed point")
         values = np.where(floats, scaled.astype(np.int64), values)
     return values, present
@@ -145,11 +144,11 @@ def strings(present: np.ndarray, spans: np.ndarray, text: np.ndarray) -> list[st
 
 def _read(spans: np.ndarray, text: np.ndarray) -> list[str]:
     starts, lengths = (spans >> np.uint64(32)).tolist(), (spans & _LENGTH).tolist()
-    view = memoryview(text)
+    view: Any = text.data
     return [str(view[start : start + length], "utf-8") for start, length in zip(starts, lengths, strict=True)]
 
 
-@kernel
+@uncounted
 def _gather(text: np.ndarray, spans: np.ndarray, out: np.ndarray) -> None:
     at = np.int64(0)
     for row in range(len(spans)):

@@ -105,7 +105,7 @@ class Scanner:
     def scan(
         self, body: bytes | memoryview, at: int, chunk: Chunk, scope: Scope, *, now: int, live: bool, longest: int
     ) -> Scanned:
-        """Read the lines of a body from ``at`` on into the chunk's free rows; ``longest`` bytes at most are read here."""
+        """Read a body's lines from ``at`` on into the chunk's free rows; those of over ``longest`` bytes are left."""
         size = len(body)
         if size + PAD > len(self._body):
             self._body = np.zeros(size + size // 2 + PAD, np.uint8)

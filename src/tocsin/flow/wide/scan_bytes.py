@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
@@ -26,20 +26,27 @@ PAD = 64
 _VECTOR = ir.VectorType(ir.IntType(8), LANES)
 
 
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+"""References to arrays are not counted: an atomic addition for each one that is handed on took most of the time."""
+
+
+def operation(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an instruction for kernels from the function that emits it."""
+    made: Callable[..., Any] = intrinsic(function)
+    return made
+
+
 def woven(function: F) -> F:
     """Return the compiled form of a function that is always part of the kernel that calls it, whatever its size."""
-    compile_: Any = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True, _nrt=False)
-    compiled: F = compile_(function)
+    compile_: Any = numba.njit
+    compiled: F = compile_(forceinline=True, **_OPTIONS)(function)
     return compiled
 
 
-def counted_by_none(function: F) -> F:
-    """Return the compiled form of a kernel that neither makes arrays nor counts references to them.
-
-    Counting costs an atomic addition for every array that is handed on, which is most of the time of small functions.
-    """
-    compile_: Any = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-    compiled: F = compile_(function)
+def uncounted(function: F) -> F:
+    """Return the compiled form of a kernel that makes no arrays."""
+    compile_: Any = numba.njit
+    compiled: F = compile_(**_OPTIONS)(function)
     return compiled
 
 
@@ -63,7 +70,7 @@ def _mask(builder: Any, flags: Any) -> Any:
     return builder.zext(builder.bitcast(flags, ir.IntType(LANES)), ir.IntType(64))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def byte(typing_context: Any, data: Any, at: Any) -> Any:
     """Return ``data[at]``, uint8, as int64; the caller keeps within the array."""
 
@@ -74,7 +81,7 @@ def byte(typing_context: Any, data: Any, at: Any) -> Any:
     return types.int64(data, types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def put_byte(typing_context: Any, data: Any, at: Any, value: Any) -> Any:
     """Write the low eight bits of an int64 to ``data[at]``, uint8; the caller keeps within the array."""
 
@@ -86,9 +93,9 @@ def put_byte(typing_context: Any, data: Any, at: Any, value: Any) -> Any:
     return types.void(data, types.int64, types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def string_lanes(typing_context: Any, data: Any, at: Any) -> Any:
-    """Return which of 32 bytes end a plain string (quote, backslash, below 0x20: bits 0-31) or are not ASCII (32-63)."""
+    """Return which of 32 bytes end a plain string (quote, backslash, control: bits 0-31) or are not ASCII (32-63)."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         found = _vector(context, builder, signature.args[0], args[0], args[1])
@@ -102,7 +109,7 @@ def string_lanes(typing_context: Any, data: Any, at: Any) -> Any:
     return types.uint64(data, types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def newline_lanes(typing_context: Any, data: Any, at: Any) -> Any:
     """Return which of 32 bytes are line feeds."""
 
@@ -113,7 +120,7 @@ def newline_lanes(typing_context: Any, data: Any, at: Any) -> Any:
     return types.uint64(data, types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def trailing_zeros(typing_context: Any, word: Any) -> Any:
     """Return the number of zero bits below the lowest one; the word is not 0."""
 
@@ -123,7 +130,7 @@ def trailing_zeros(typing_context: Any, word: Any) -> Any:
     return types.int64(types.uint64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def copy_lanes(typing_context: Any, out: Any, at: Any, data: Any, start: Any) -> Any:
     """Copy 32 bytes."""
 
@@ -136,7 +143,7 @@ def copy_lanes(typing_context: Any, out: Any, at: Any, data: Any, start: Any) ->
     return types.void(out, types.int64, data, types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@operation
 def float_bits(typing_context: Any, value: Any) -> Any:
     """Return the bits of a float64 as uint64."""
 
@@ -170,7 +177,7 @@ def line_end(data: np.ndarray, at: Any, end: Any) -> Any:
 
 @woven
 def string_end(data: np.ndarray, at: Any) -> Any:
-    """Return 2 * (place of the closing quote) + (1 where there is non-ASCII before it); -1 unless a plain string ends."""
+    """Return 2 * (place of the closing quote) + (1 with non-ASCII before it); -1 unless a plain string ends."""
     high = np.int64(0)
     while True:
         found = string_lanes(data, at)
@@ -192,7 +199,7 @@ def after_space(data: np.ndarray, at: Any) -> Any:
     """Return the first place that is no JSON white space."""
     while True:
         one = byte(data, at)
-        if one != 0x20 and one != 0x09 and one != 0x0D:
+        if one not in (0x20, 0x09, 0x0D):
             return at
         at += 1
 

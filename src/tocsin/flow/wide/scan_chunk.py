@@ -12,9 +12,6 @@ from tocsin.flow.names import ITEM_FIELDS
 from tocsin.flow.wide.scan_bytes import PAD
 from tocsin.flow.wide.scan_data import BOOL, FLOAT, HEADS, INT, MISSING, OTHER, TEXT
 from tocsin.flow.wide.scan_line import (
-    LONGEST_LINE,
-    SHORTEST_ITEM,
-    SPARE,
     H_ID,
     H_IDENTITY,
     H_LINE,
@@ -23,6 +20,9 @@ from tocsin.flow.wide.scan_line import (
     H_SUBJECT,
     H_TAU,
     H_TIME,
+    LONGEST_LINE,
+    SHORTEST_ITEM,
+    SPARE,
 )
 
 if TYPE_CHECKING:
@@ -65,8 +65,19 @@ class Chunk:
         fields = len(names.fields)
         self.names, self.hasher, self.capacity = names, hasher, capacity
         self.frame = np.zeros((HEADS + fields, capacity), np.uint64)
+        self.cells: np.ndarray = self.frame[HEADS:]
+        self.times: np.ndarray = self.frame[H_TIME].view(np.int64)
+        self.taus: np.ndarray = self.frame[H_TAU].view(np.int64)
+        self.seqs: np.ndarray = self.frame[H_SEQ].view(np.int64)
+        self.identity: np.ndarray = self.frame[H_IDENTITY]
+        self.ids: np.ndarray = self.frame[H_ID]
+        self.sources: np.ndarray = self.frame[H_SOURCE]
+        self.subjects: np.ndarray = self.frame[H_SUBJECT]
+        self.lines: np.ndarray = self.frame[H_LINE]
         self.tags = np.zeros((fields, capacity), np.uint8)
         self.codes = np.zeros((2, capacity), np.int32)
+        self.kinds: np.ndarray = self.codes[0]
+        self.shops: np.ndarray = self.codes[1]
         self.text = np.zeros(max(text_bytes, 512 * capacity, 4 * LONGEST_LINE + SPARE) + PAD, np.uint8)
         item_rows = max(2 * capacity, LONGEST_LINE // SHORTEST_ITEM + 1)
         self.item_frame = np.zeros((1 + len(ITEM_FIELDS), item_rows), np.uint64)
@@ -86,64 +97,10 @@ class Chunk:
         self.generation += 1
 
     @property
-    def cells(self) -> np.ndarray:
-        """The cells of the fields."""
-        return self.frame[HEADS:]
-
-    @property
-    def times(self) -> np.ndarray:
-        """Microseconds since 1970."""
-        return self.frame[H_TIME].view(np.int64)
-
-    @property
-    def taus(self) -> np.ndarray:
-        """Stamped by the host."""
-        return self.frame[H_TAU].view(np.int64)
-
-    @property
-    def seqs(self) -> np.ndarray:
-        """Stamped by the host."""
-        return self.frame[H_SEQ].view(np.int64)
-
-    @property
-    def identity(self) -> np.ndarray:
-        """Hash of (source, id)."""
-        return self.frame[H_IDENTITY]
-
-    @property
-    def ids(self) -> np.ndarray:
-        """Where the ids lie."""
-        return self.frame[H_ID]
-
-    @property
-    def sources(self) -> np.ndarray:
-        """Where the sources lie."""
-        return self.frame[H_SOURCE]
-
-    @property
-    def subjects(self) -> np.ndarray:
-        """Where the subjects lie; 0 where there is none."""
-        return self.frame[H_SUBJECT]
-
-    @property
-    def lines(self) -> np.ndarray:
-        """Where the lines lie."""
-        return self.frame[H_LINE]
-
-    @property
-    def kinds(self) -> np.ndarray:
-        """Codes of the event types."""
-        return self.codes[0]
-
-    @property
-    def shops(self) -> np.ndarray:
-        """Codes of the shops."""
-        return self.codes[1]
-
-    @property
     def item_rows(self) -> np.ndarray:
         """The event of each item."""
-        return self.item_frame[0].view(np.int64)
+        rows: np.ndarray = self.item_frame[0].view(np.int64)
+        return rows
 
     def event(self, row: int) -> Event:
         """Return the event of a row, as stamped so far."""

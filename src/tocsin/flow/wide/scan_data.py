@@ -125,8 +125,8 @@ def is_currency(body: np.ndarray, start: Any, length: Any) -> Any:
 @woven
 def refused_text(body: np.ndarray, start: Any, length: Any, check: Any, number: Any, choices: np.ndarray) -> Any:
     """Return why the plain door must see a text that is kept as it is; 0 where it need not."""
-    cause = np.int64(C_FAST)
-    if check == K_MASKED or check == K_OPEN_MASKED:
+    cause: Any = np.int64(C_FAST)
+    if check in (K_MASKED, K_OPEN_MASKED):
         if not clean_text(body, start, length):
             cause = np.int64(C_MASKED)
     elif check == K_IP:
@@ -141,7 +141,7 @@ def refused_text(body: np.ndarray, start: Any, length: Any, check: Any, number: 
     elif check == K_CURRENCY:
         if not is_currency(body, start, length):
             cause = np.int64(C_VALUE)
-    elif check != K_TEXT and check != K_OPEN:
+    elif check not in (K_TEXT, K_OPEN):
         cause = np.int64(C_SEALED if check == K_ASK else C_VALUE)
     return cause
 
@@ -149,7 +149,7 @@ def refused_text(body: np.ndarray, start: Any, length: Any, check: Any, number: 
 @woven
 def refused_number(kind: Any, whole: Any, value: Any, check: Any, limit: Any) -> Any:
     """Return why the plain door must see a number that is kept as it is; 0 where it need not."""
-    cause = np.int64(C_FAST)
+    cause: Any = np.int64(C_FAST)
     if check == K_INTEGER:
         if kind == DECIMAL or whole > LARGEST_INTEGER or whole < -LARGEST_INTEGER:
             cause = np.int64(C_VALUE)
@@ -160,7 +160,7 @@ def refused_number(kind: Any, whole: Any, value: Any, check: Any, limit: Any) ->
     elif check == K_TIME:
         if kind == DECIMAL or whole < 0:
             cause = np.int64(C_VALUE)
-    elif check != K_OPEN and check != K_OPEN_MASKED:
+    elif check not in (K_OPEN, K_OPEN_MASKED):
         cause = np.int64(C_SEALED if check == K_ASK else C_VALUE)
     return cause
 
@@ -190,8 +190,8 @@ def scan_items(
             return np.int64(C_NESTED), at, run, out
         item = control[ITEM]
         item_frame[0, item] = U(row)
-        for slot in range(4):
-            item_tags[slot, item] = MISSING
+        for place in range(4):
+            item_tags[place, item] = MISSING
         seen = np.int64(0)
         strange = count
         at = after_space(body, at + 1)
@@ -228,14 +228,14 @@ def scan_items(
                 length = end - value
                 if high and valid_utf8(body, value, length) < 0:
                     return np.int64(C_TEXT), at, run, out
-                if slot == 1 or slot == 2 or (slot == 0 and (length == 0 or length > LONGEST_KEY)):
+                if slot in (1, 2) or (slot == 0 and (length == 0 or length > LONGEST_KEY)):
                     return np.int64(C_VALUE), at, run, out
                 if slot >= 0:
                     item_tags[slot, item] = TEXT
                     item_frame[1 + slot, item] = span(value + out - run, length)
                 at = end + 1
             elif first == 0x2D or (48 <= first <= 57):
-                kind, end, whole, decimal = number_at(body, at)
+                kind, end, whole, _ = number_at(body, at)
                 if kind == NOT_A_NUMBER:
                     return np.int64(C_NUMBER), at, run, out
                 if slot == 0:
@@ -250,7 +250,7 @@ def scan_items(
                     put_byte(text, out, 0x22)
                     out += 1
                     run = end
-                elif slot == 1 or slot == 2:
+                elif slot in (1, 2):
                     low = np.int64(0) if slot == 1 else np.int64(-LARGEST_INTEGER)
                     if kind == DECIMAL or whole > LARGEST_INTEGER or whole < low:
                         return np.int64(C_VALUE), at, run, out
@@ -405,7 +405,7 @@ def scan_data(
                 sort, end, whole, decimal = number_at(body, at)
                 if sort == NOT_A_NUMBER:
                     return np.int64(C_NUMBER), at, out
-                if check == K_KEY or check == K_PERSONAL:
+                if check in (K_KEY, K_PERSONAL):
                     # A key: 4711 and "4711" are one.
                     if sort == DECIMAL:
                         return np.int64(C_VALUE), at, out

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tocsin.flow.wide.clean import clean_text
-from tocsin.flow.wide.scan_bytes import after_space, byte, copied, counted_by_none, line_end, string_end, woven
+from tocsin.flow.wide.scan_bytes import after_space, byte, copied, line_end, string_end, uncounted, woven
 from tocsin.flow.wide.scan_data import (
     C_ATTRIBUTE,
     C_DUPLICATE,
@@ -119,9 +119,9 @@ def skipped(body: np.ndarray, start: Any, end: Any) -> Any:
             if stop < 0:
                 return np.int64(-1)
             at = stop >> 1
-        elif one == 0x7B or one == 0x5B:
+        elif one in (0x7B, 0x5B):
             depth += 1
-        elif one == 0x7D or one == 0x5D:
+        elif one in (0x7D, 0x5D):
             depth -= 1
             if depth == 0:
                 return at + 1
@@ -196,7 +196,7 @@ def scan_line(
             if high and valid_utf8(body, value, length) < 0:
                 return np.int64(C_TEXT)
             at = end + 1
-            if number == A_ID or number == A_SOURCE:
+            if number in (A_ID, A_SOURCE):
                 if length == 0 or length > LONGEST_ATTRIBUTE:
                     return np.int64(C_ATTRIBUTE)
                 if number == A_ID:
@@ -222,7 +222,7 @@ def scan_line(
             elif number == A_SPEC:
                 if length != 3 or (load64(body, value - 1) & U(0xFFFFFFFFFF)) != U(VERSION):
                     return np.int64(C_ATTRIBUTE)
-            elif number == A_DATA or number == A_BASE64:
+            elif number in (A_DATA, A_BASE64):
                 return np.int64(C_ATTRIBUTE)
         elif first == 0x7B and number == A_DATA:
             if kind >= 0:
@@ -379,7 +379,7 @@ def scan_line(
     return np.int64(C_FAST)
 
 
-@counted_by_none
+@uncounted
 def scan_body(
     body: np.ndarray,
     text: np.ndarray,

@@ -5,6 +5,7 @@ A door hands over its ``Rules``; they are written down here once, in the order o
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from tocsin.errors import Misconfigured
 from tocsin.flow.names import ITEM_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from tocsin.flow.names import Names
 
 

@@ -19,10 +19,10 @@ from tocsin.flow.wide.scan_bytes import (
     after_space,
     byte,
     copied,
-    counted_by_none,
     float_bits,
     line_end,
     string_end,
+    uncounted,
     woven,
 )
 from tocsin.flow.wide.scan_data import (
@@ -357,7 +357,7 @@ def read_line(
     return True
 
 
-@counted_by_none
+@uncounted
 def read_block(
     body: np.ndarray,
     text: np.ndarray,

@@ -123,7 +123,7 @@ def number_at(body: np.ndarray, start: Any) -> Any:
             value = np.float64(whole) / _TENS[decimals]
     elif negative and whole == 0:
         kind = np.int64(NOT_A_NUMBER)
-    if digit == 0x65 - 48 or digit == 0x45 - 48:
+    if digit in (0x65 - 48, 0x45 - 48):
         kind = np.int64(NOT_A_NUMBER)
     if negative:
         whole, value = -whole, -value
