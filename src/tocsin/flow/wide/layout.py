@@ -12,7 +12,7 @@ H_N, H_SUBS, H_FIRST_OUT, H_STAGE, H_SUB_STAGE = 0, 1, 2, 3, 4
 H_TAUS, H_KINDS, H_FOREIGN, H_CURRENCIES, H_OWN_KEYS, H_OWN_PRESENT = 5, 6, 7, 8, 9, 10
 H_SUB_KEYS, H_SUB_PRESENT, H_FLAGS, H_VALUES, H_IDENTS, H_SUB_START = 11, 12, 13, 14, 15, 16
 H_BITS, H_READS, H_STARTS, H_PLACES, H_FOREIGN_PLACES = 17, 18, 19, 20, 21
-"""Made by the first pass: conditions of an entry, reader sets of a row, log position before a row, places of entries."""
+"""Made by the first pass: an entry's conditions, a row's reader sets, the log's end before it, places of entries."""
 H_FLAG_COUNT, H_VALUE_COUNT, H_IDENT_COUNT, H_CLEARS, H_KIND_BITS, H_KIND_COUNT = 22, 23, 24, 25, 26, 27
 H_MONEY, H_LOGGED, H_ITEMS = 28, 29, 30
 """Conditions of money, conditions that the log keeps, whether rows have items."""

@@ -321,3 +321,14 @@ def run(
         settle(table, tau, head)
     put(head, H_TAU, tau)
     return np.int64(TRIM if begin >> SEGMENT_BITS != get(head, H_LOG_BEGIN) >> SEGMENT_BITS else DONE)
+
+
+@kernel
+def touch_all(head: int) -> None:
+    """Bring every row to the last tau: what is stored has one form."""
+    tau = get(head, H_TAU)
+    for table in range(get(head, H_TABLES), get(head, H_TABLES_END), TABLE_BYTES):
+        for slot in range(get(table, T_USED)):
+            row = row_at(table, slot)
+            if load(row + ROW_GENERATION) != 0:
+                touch(row, table, tau)

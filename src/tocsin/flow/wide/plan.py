@@ -1,4 +1,4 @@
-"""Plans: which words, rings, conditions and readings the windows of one plane need, as the kernels' parameter arrays."""
+"""Plans: the words, rings, conditions and readings that the windows of one plane need, as parameters of kernels."""
 
 from __future__ import annotations
 

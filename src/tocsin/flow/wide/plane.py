@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tocsin.flow.fields import scale_of
 from tocsin.flow.filters import item_filter, passes
 from tocsin.flow.wide import layout as at
 from tocsin.flow.wide.keyed import fill_map, grow_index
@@ -38,15 +37,17 @@ class Plane:
     ----------
     windows
         See ``Plan``.
-    currency
-        The installation's, as a hash.
+    currency, hashed
+        The installation's, and its hash.
     log_events
         Capacity of the log in entries.
     counters
         Where errors of item filters are counted.
     """
 
-    def __init__(self, windows: Sequence[Window], currency: int, log_events: int, counters: Counter[str]) -> None:
+    def __init__(
+        self, windows: Sequence[Window], currency: str, hashed: int, log_events: int, counters: Counter[str]
+    ) -> None:
         self.plan = plan = Plan(windows)
         self.currency, self.log_events, self.counters = currency, log_events, counters
         self.shards: np.ndarray | None = None
@@ -60,7 +61,7 @@ class Plane:
         self.entries = [np.zeros((FIRST_MAP, 2), np.int64) for _ in range(maps)]
         self.segments: dict[int, np.ndarray] = {}
         self.segment_places = np.zeros(FIRST_SEGMENTS, np.int64)
-        self._default = np.int64(np.uint64(currency).astype(np.int64))
+        self._default = np.uint64(hashed).astype(np.int64)
         self._kind_bits = np.zeros((0, 2), np.int64)
         self._types = 0
         self._readers: tuple[frozenset[str], ...] = ()
@@ -71,12 +72,12 @@ class Plane:
         self._stage_rows(1)
         self._stage_subs(1)
         self._link()
-        self._place()
-        self._head = address_of(self.head)
+        self.place()
+        self.address = address_of(self.head)
 
     # Memory.
 
-    def _place(self) -> None:
+    def place(self) -> None:
         """Write all addresses and sizes into the parameter arrays."""
         head = self.head
         first, words = self.plan.log_words()
@@ -108,36 +109,43 @@ class Plane:
 
     def _grow(self, need: int) -> None:
         if need == at.NEED_LOG:
-            self._more_log()
+            self.more_log()
         elif need >= at.NEED_MAP:
             self._more_map(need - at.NEED_MAP)
         else:
             self._more_rows(need - at.NEED_TABLE)
 
-    def _more_log(self) -> None:
+    def more_log(self) -> np.ndarray:
+        """Add a segment to the end of the log, and return it."""
         number = int(self.head[at.H_LOG_LIMIT]) >> at.SEGMENT_BITS
         if number - (int(self.head[at.H_LOG_BEGIN]) >> at.SEGMENT_BITS) >= len(self.segment_places):
             places = np.zeros(2 * len(self.segment_places), np.int64)
             for known, segment in self.segments.items():
                 places[known & (len(places) - 1)] = address_of(segment)
             self.segment_places = places
-            self._place()
+            self.place()
         segment = np.empty((1 << at.SEGMENT_BITS, int(self.head[at.H_LOG_WORDS])), np.int64)
         self.segments[number] = segment
         self.segment_places[number & (len(self.segment_places) - 1)] = address_of(segment)
         self.head[at.H_LOG_LIMIT] += 1 << at.SEGMENT_BITS
+        return segment
+
+    def more_chunk(self, table: int) -> np.ndarray:
+        """Add a chunk of rows to a table, and return it."""
+        chunks, places, line = self.chunks[table], self.chunk_places[table], self.tables[table]
+        if len(chunks) == len(places):
+            self.chunk_places[table] = places = np.concatenate([places, np.zeros_like(places)])
+            line[at.T_CHUNKS] = address_of(places)
+        chunks.append(np.empty((1 << at.CHUNK_BITS, int(line[at.T_WORDS])), np.int64))
+        places[len(chunks) - 1] = address_of(chunks[-1])
+        line[at.T_CAPACITY] += 1 << at.CHUNK_BITS
+        return chunks[-1]
 
     def _more_rows(self, table: int) -> None:
         line = self.tables[table]
         most = (2 if self.plan.money else 1) * int(self.head[at.H_SUBS])
         while line[at.T_CAPACITY] - line[at.T_USED] + line[at.T_FREES] < most:
-            chunks, places = self.chunks[table], self.chunk_places[table]
-            if len(chunks) == len(places):
-                self.chunk_places[table] = places = np.concatenate([places, np.zeros_like(places)])
-                line[at.T_CHUNKS] = address_of(places)
-            chunks.append(np.empty((1 << at.CHUNK_BITS, int(line[at.T_WORDS])), np.int64))
-            places[len(chunks) - 1] = address_of(chunks[-1])
-            line[at.T_CAPACITY] += 1 << at.CHUNK_BITS
+            self.more_chunk(table)
         size = len(self.indexes[table])
         while 4 * (line[at.T_LIVE] + most) > 3 * size:
             size *= 2
@@ -145,23 +153,20 @@ class Plane:
             index = np.zeros(size, np.int64)
             grow_index(self.indexes[table], index)
             self.indexes[table] = index
-            self._place()
+            self.place()
 
     def _more_map(self, place: int) -> None:
         old = self.entries[place]
         new = np.zeros((2 * len(old), 2), np.int64)
         fill_map(old, new)
         self.entries[place] = new
-        self._place()
+        self.place()
 
     def _trim(self) -> None:
         """Give back the segments of the log that all tails have passed."""
         first = int(self.head[at.H_LOG_BEGIN]) >> at.SEGMENT_BITS
         for number in [number for number in self.segments if number < first]:
             del self.segments[number]
-        limit = int(self.head[at.H_LOG_LIMIT]) >> at.SEGMENT_BITS
-        if first > limit:
-            self.head[at.H_LOG_LIMIT] = first << at.SEGMENT_BITS
 
     # Staging.
 
@@ -299,15 +304,13 @@ class Plane:
             self._currencies[:n] = self._hashes(rows)[part]
 
     def _hashes(self, rows: Rows) -> np.ndarray:
-        return rows.currencies(self.currency_name).view(np.int64)
-
-    currency_name = ""
+        return rows.currencies(self.currency).view(np.int64)
 
     def _run(self, n: int, subs: int, first: int, out: np.ndarray) -> None:
         head = self.head
         head[at.H_N], head[at.H_SUBS], head[at.H_FIRST_OUT] = n, subs, first
         while True:
-            need = run(self._head, out, self._default)
+            need = run(self.address, out, self._default)
             if need == at.DONE:
                 return
             if need == at.TRIM:
@@ -357,5 +360,32 @@ class Plane:
             mask[starts[row] : starts[row + 1]] = [keep(item, event) for item in docs]
         return mask
 
+    # Measures.
 
-__all__ = ["BATCH", "Plane", "address_of", "scale_of"]
+    @property
+    def forced(self) -> int:
+        """How many entries had to leave the log before their span was over."""
+        return int(self.head[at.H_FORCED])
+
+    def sizes(self) -> dict[str, int]:
+        """Return live keys by entity, and the entries of the log."""
+        found = {f"keys:{by}": int(line[at.T_LIVE]) for by, line in zip(self.plan.tables, self.tables, strict=True)}
+        return {**found, "log": int(self.head[at.H_LOG_HEAD] - self.head[at.H_LOG_BEGIN])}
+
+    def bytes(self) -> dict[str, int]:
+        """Return the bytes of the state by part: index, rows (hops are in them), maps of pairs, log."""
+        return {
+            "index": sum(index.nbytes for index in self.indexes),
+            "rows": sum(chunk.nbytes for chunks in self.chunks for chunk in chunks),
+            "maps": sum(entries.nbytes for entries in self.entries),
+            "log": sum(segment.nbytes for segment in self.segments.values()),
+        }
+
+    def span(self) -> int:
+        """Return how far back the exact spans reach in microseconds: all that is declared, or what the log holds."""
+        head = self.head
+        begin, end = int(head[at.H_LOG_BEGIN]), int(head[at.H_LOG_HEAD])
+        if end - begin < self.log_events:
+            return self.plan.reach
+        first = self.segments[begin >> at.SEGMENT_BITS][begin & ((1 << at.SEGMENT_BITS) - 1), 0]
+        return min(self.plan.reach, int(head[at.H_TAU] - first))
