@@ -12,17 +12,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tocsin.flow.wide.jit import inlined
+from tocsin.flow.wide.jit import inlined, kernel
 
 Whole: TypeAlias = Any
 """int in Python, int64 in a kernel."""
 _ZERO = 48
-_OTHER, _DIGIT, _GAP, _PLUS, _PERCENT, _AT, _LEAD = 0, 1, 2, 3, 4, 5, 6
+_OTHER, _GAP, _DIGIT, _PLUS, _PERCENT, _AT, _LEAD = 0, 1, 2, 3, 4, 5, 6
 _FEWEST = 7
 """Digits below which no pattern of the mask looks at a text."""
 _FEWEST_ESCAPED = 6
 """The same where ``%20`` or the like stands in the cluster: its own two digits may count as the number's first ones."""
 _FEWEST_INTERNATIONAL = 8
+_FEWEST_MOBILE = 11
 _LONGEST = 19
 
 
@@ -153,10 +154,11 @@ def _suspicious_number(data: np.ndarray, first: Whole, end: Whole) -> bool:
 
 
 @inlined
-def _suspicious_cluster(data: np.ndarray, first: Whole, end: Whole, text_end: Whole) -> bool:
+def _suspicious_cluster(data: np.ndarray, first: Whole, end: Whole, text_end: Whole, digits: Whole) -> bool:
     """Return whether a number of the mask may stand in the cluster ``data[first:end]``, which holds no percent sign.
 
-    Fixed lines: a group of 7 or 8 digits after one of an area code. North America: groups of 3, 3 and 4.
+    Fixed lines: a group of 7 or 8 digits after one of an area code. North America: groups of 3, 3 and 4. ``digits`` is
+    how many the cluster has.
     """
     at = first
     size_before, size_second = 0, 0  # the groups before this one, nearest first
@@ -167,12 +169,13 @@ def _suspicious_cluster(data: np.ndarray, first: Whole, end: Whole, text_end: Wh
         if _CLASS[data[at]] != _DIGIT:
             at += 1
             continue
-        if _suspicious_number(data, at, text_end):
+        if digits >= _FEWEST_MOBILE and _suspicious_number(data, at, text_end):
             return True
         start = at
         while at < end and _CLASS[data[at]] == _DIGIT:
             at += 1
         size = at - start
+        digits -= size
         if area_before and size in (7, 8):
             return True
         if size == 4 and size_before == 3 and size_second == 3 and first_before >= 2 and first_second >= 2:
@@ -225,10 +228,28 @@ def clean_text(data: np.ndarray, start: Whole, length: Whole) -> bool:
                     return False
                 if after_plus >= 0 and digits - after_plus >= _FEWEST_INTERNATIONAL:
                     return False
-                if digits >= _FEWEST and _suspicious_cluster(data, cluster, at, end):
+                if digits >= _FEWEST and _suspicious_cluster(data, cluster, at, end, digits):
                     return False
             digits, cluster, after_plus, escaped = 0, -1, -1, False
-        elif kind == _PLUS and after_plus < 0 and at + 1 < end and 49 <= data[at + 1] <= 57:
+            # Before the first digit what may stand between digits does not matter.
+            at += width
+            while at < end and _CLASS[data[at]] <= _GAP:
+                at += 1
+            continue
+        if kind == _PLUS and after_plus < 0 and at + 1 < end and 49 <= data[at + 1] <= 57:
             after_plus = digits
         at += width
     return True
+
+
+@kernel
+def clean_spans(data: np.ndarray, spans: np.ndarray, out: np.ndarray) -> None:
+    """Tell of the texts at ``spans`` (uint64 [n]: start << 32 | length) which are clean: ``out`` bool [n]."""
+    for row in range(len(spans)):
+        start, length = np.int64(spans[row] >> np.uint64(32)), np.int64(spans[row] & np.uint64(0xFFFFFFFF))
+        out[row] = clean_text(data, start, length)
+
+
+def warm() -> None:
+    """Compile every kernel of this module."""
+    clean_spans(np.zeros(1, np.uint8), np.array([1], np.uint64), np.empty(1, np.bool_))
