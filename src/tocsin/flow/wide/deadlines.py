@@ -1,7 +1,7 @@
 """Deadlines on columns: the misses and order of ``tocsin.flow.deadlines``, with millions of them pending.
 
 A deadline's T is constant and tau ascends, so what is armed first is due first: one queue a deadline, no heap. A
-pending key costs about 50 bytes and the line of its event, which is decoded only if the deadline is missed.
+pending key costs about 55 bytes and the line of its event, which is decoded only if the deadline is missed.
 """
 
 from __future__ import annotations

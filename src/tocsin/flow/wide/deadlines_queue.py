@@ -13,7 +13,7 @@ from tocsin.flow.filters import mask as passing
 from tocsin.flow.view import MICROS
 from tocsin.flow.wide import deadlines_kernels as k
 from tocsin.flow.wide.lines import LineRows
-from tocsin.flow.wide.places import fill, index_for
+from tocsin.flow.wide.places import fill, index_for, rebuilt
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -75,9 +75,10 @@ class Queue:
         self._build(FIRST_ROOM)
 
     def _build(self, room: int) -> None:
-        self.head = np.zeros(3, np.int64)
+        self.head = np.zeros(5, np.int64)
         self.hashes, self.index = np.zeros(room, np.uint64), index_for(room)
-        self.taus, self.seqs = np.zeros(room, np.int64), np.full(room, k.GONE, np.int64)
+        self.taus, self.seqs = np.zeros(room, np.int64), np.zeros(room, np.int64)
+        self.links = np.zeros((room, 2), np.int32)
         self.documents: list[bytes | None] = [None] * room
         """By place; None where nothing is armed."""
 
@@ -88,10 +89,8 @@ class Queue:
 
     def due(self) -> int | None:
         """Return when the oldest is missed, None where nothing is armed."""
-        head = self.head
-        if not head.item(k.ARMED):
-            return None
-        return self.taus.item(head.item(k.HEAD) % len(self.taus)) + self.within
+        oldest = self.head.item(k.OLDEST)
+        return self.taus.item(oldest - 1) + self.within if oldest else None
 
     def arrivals(self, rows: Rows, counters: Counter[str]) -> Arrivals | None:
         """Return what of a batch concerns this deadline, None where nothing does."""
@@ -139,57 +138,59 @@ class Queue:
         self._room(high - low)
         changes = np.empty((high - low, 2), np.int64)
         k.enter(
-            self.index, self.hashes, self.taus, self.seqs, self.head, arrivals.keys[part], arrivals.flags[part],
-            arrivals.taus[part], arrivals.seqs[part], changes,
+            self.index, self.hashes, self.taus, self.seqs, self.links, self.head, arrivals.keys[part],
+            arrivals.flags[part], arrivals.taus[part], arrivals.seqs[part], changes,
         )  # fmt: skip
+        self._keep(rows, arrivals.rows[part], changes)
+
+    def _keep(self, rows: Rows, at: np.ndarray, changes: np.ndarray) -> None:
+        """Let go of the documents of what was disarmed, keep those of what was armed, in the order of the rows."""
+        new = changes[:, 1] >= 0
+        found = iter(documents_of(rows, at[new])) if new.any() else iter(())
         documents = self.documents
-        new = np.flatnonzero(changes[:, 1] >= 0)
-        if len(new):
-            found = documents_of(rows, arrivals.rows[part][new])
-            for place, document in zip(changes[new, 1].tolist(), found, strict=True):
-                documents[place] = document
-        for place in changes[changes[:, 0] >= 0, 0].tolist():
-            documents[place] = None
+        changed = changes[new | (changes[:, 0] >= 0)]
+        for gone, armed in zip(changed[:, 0].tolist(), changed[:, 1].tolist(), strict=True):
+            if gone >= 0:
+                documents[gone] = None
+            if armed >= 0:
+                documents[armed] = next(found)
 
     def _room(self, more: int) -> None:
-        """Make room for so many more: close the gaps where over a third is gone, else grow by half."""
-        room, used = len(self.hashes), int(self.head[k.TAIL] - self.head[k.HEAD])
-        if used + more <= room:
-            return
-        need = self.armed + more
-        if need * 3 > room * 2:
-            self._rebuild(max(room * 3 // 2, need))
-        else:
-            self._rebuild(max(FIRST_ROOM, min(room, 4 * need)))
-
-    def _rebuild(self, room: int) -> None:
-        arrays, documents = self.arrays(), self._in_order()
-        self._build(room)
-        self._load(arrays, documents)
+        """Make room for so many more, by a quarter at least."""
+        room, need = len(self.hashes), self.armed + more
+        if need > room:
+            fresh = max(need, room * 5 // 4)
+            self.hashes, self.taus, self.seqs, self.links = (
+                np.concatenate([array, np.zeros((fresh - room, *array.shape[1:]), array.dtype)])
+                for array in (self.hashes, self.taus, self.seqs, self.links)
+            )
+            self.documents.extend([None] * (fresh - room))
+            if len(self.index) * 3 < fresh * 5:
+                self.index = rebuilt(self.hashes, k.armed(self.links, self.head), fresh)
 
     def _in_order(self) -> list[bytes]:
         """Return the documents of what is armed, in the order of arming."""
-        places = k.armed(self.seqs, self.head).tolist()
+        places = k.armed(self.links, self.head).tolist()
         return [document for place in places if (document := self.documents[place]) is not None]
 
     def arrays(self) -> Arrays:
         """Return the keys, taus and seqs of what is armed, in the order of arming."""
-        places = k.armed(self.seqs, self.head)
+        places = k.armed(self.links, self.head)
         return {"hashes": self.hashes[places], "taus": self.taus[places], "seqs": self.seqs[places]}
 
     def _load(self, arrays: Arrays, documents: list[bytes]) -> None:
         n = len(documents)
         self.hashes[:n], self.taus[:n], self.seqs[:n] = arrays["hashes"], arrays["taus"], arrays["seqs"]
         self.documents[:n] = documents
-        self.head[k.TAIL] = self.head[k.ARMED] = n
+        k.load(self.links, self.head, n)
         fill(self.index, self.hashes, np.arange(n))
 
     def missed(self) -> tuple[int, Miss]:
         """Take out the oldest, and return (seq, miss)."""
-        oldest = self.head.item(k.HEAD) % len(self.taus)
+        oldest = self.head.item(k.OLDEST) - 1
         seq, armed = self.seqs.item(oldest), self.taus.item(oldest)
         event = unpacked(self._taken(oldest), seq, armed)
-        k.miss(self.index, self.hashes, self.seqs, self.head)
+        k.miss(self.index, self.hashes, self.links, self.head)
         key = str(event.data[self.deadline.key])
         miss = Miss(deadline=self.deadline, key=key, shop=event.shop, armed=armed, due=armed + self.within, event=event)
         return seq, miss
@@ -230,5 +231,5 @@ class Queue:
 
     def bytes(self) -> int:
         """Return the memory of the arrays, without the documents themselves."""
-        arrays = (self.index, self.hashes, self.taus, self.seqs)
+        arrays = (self.index, self.hashes, self.taus, self.seqs, self.links)
         return sum(array.nbytes for array in arrays) + 8 * len(self.documents)
