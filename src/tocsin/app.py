@@ -185,7 +185,7 @@ class Tocsin:
         self.host.stop()
         self.responder.stop()
         self.follower.stop()
-        self.vault.flush()
+        self.vault.close()
         self.journal.close()
         self.records.close()
         for leave in self.at_end:

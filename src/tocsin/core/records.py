@@ -177,6 +177,17 @@ class SubjectKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shredded: int = 0
 
 
+class IdentityPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Clear keys of many subjects of one entity, sealed together under the installation's master key."""
+
+    id: str
+    shop: str
+    entity: str
+    count: int = 0
+    created: int = 0
+    sealed: bytes = b""
+
+
 class Person(msgspec.Struct, frozen=True, kw_only=True):
     """Who is asking: name and role; built from a session or an API key, never stored."""
 

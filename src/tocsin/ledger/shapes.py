@@ -16,6 +16,7 @@ from tocsin.core.records import (
     ApiKey,
     Audit,
     DeadLetter,
+    IdentityPage,
     Limit,
     ListEntry,
     ModelVersion,
@@ -191,6 +192,7 @@ SHAPES: dict[type[Any], Shape] = {
         ),
         _shape(Audit, "audits", texts="who what target", integers="time", indexes="time", search="who what target"),
         _shape(SubjectKey, "subject_keys", integers="created shredded"),
+        _shape(IdentityPage, "identity_pages", texts="shop entity", integers="count created", indexes="shop+entity"),
         _shape(Campaign, "campaigns", texts="shop name", integers="start end"),
     )
 }

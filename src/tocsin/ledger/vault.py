@@ -25,15 +25,16 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tocsin.core.events import Entity, subject_of
+from tocsin.core.events import Entity, split_subject, subject_of
 from tocsin.core.records import SubjectKey, Switch
 from tocsin.errors import Misconfigured, NotFound
 from tocsin.ledger.audit import AuditTrail, wall_clock
 from tocsin.ledger.cache import GenerationCache
 from tocsin.ledger.disk import Disk
+from tocsin.ledger.identities import IdentityBook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from tocsin.core.ports import Records
 
@@ -75,10 +76,13 @@ class KeyVault:
         self.epoch = 0
         """Counts subjects that were forgotten or readmitted: who remembers which keys are noted starts anew."""
         self._wrap = AESGCM(_derived(master, b"tocsin.wrap"))
+        self.book = IdentityBook(records, _derived(master, b"tocsin.book"), now=now, gone=self._shredded_of)
+        """Identities that come by the million."""
         self._guard = threading.Lock()
         self._flushing = threading.RLock()
         self._names: GenerationCache[tuple[str, str, str], str] = GenerationCache(CACHED)
         self._ciphers: GenerationCache[str, AESGCM] = GenerationCache(CACHED // 4)
+        self._shredded: set[str] | None = None
         self._hashes: dict[tuple[str, str], bytes] = {}
         self._new_keys: dict[str, bytes] = {}
         self._new_identities: dict[str, str] = {}
@@ -114,6 +118,11 @@ class KeyVault:
             self._hashes[(shop, entity)] = scope
         return scope
 
+    def note(self, shop: str, entity: str, keys: Sequence[str]) -> None:
+        """Take note of the identities behind keys that were pseudonymised elsewhere; written within a second."""
+        if entity in self.revealed:
+            self.book.note(shop, entity, self.scope(shop, entity), keys)
+
     def reveal(self, shop: str, entity: str, pseudonym: str, *, who: str, why: str) -> str:
         """Return the clear key behind a pseudonym, audited; NotFound where none was kept or it was forgotten."""
         subject = subject_of(entity, pseudonym)
@@ -125,6 +134,8 @@ class KeyVault:
             clear = _open(self._unwrapped(row), id, _IDENTITY, row.identity)
         elif waiting is not None and (row is None or not row.shredded):
             clear = waiting
+        elif (row is None or not row.shredded) and (found := self.book.find(shop, entity, pseudonym)) is not None:
+            clear = found
         else:
             raise NotFound(f"the vault holds no identity of {subject}")
         self.audit.note(who, "vault.reveal", f"{shop}/{subject}", {"why": why})
@@ -161,9 +172,12 @@ class KeyVault:
         with self._records.transaction():
             table = self._records.table(SubjectKey)
             row = table.get(id)
-            if row is None or not row.wrapped:
+            noted = self.book.drop(shop, *split_subject(subject))
+            if (row is None or not row.wrapped) and not noted:
                 return False
-            table.put(SubjectKey(id=id, created=row.created, shredded=max(1, self._now())))
+            created = row.created if row is not None else self._now()
+            table.put(SubjectKey(id=id, created=created, shredded=max(1, self._now())))
+            self._shredded = None
             self.audit.note(who, "vault.shred", id, {"why": why})
         self._ciphers.clear()
         self._names.clear()
@@ -180,6 +194,7 @@ class KeyVault:
             if row is None or not row.shredded:
                 return False
             table.drop(id)
+            self._shredded = None
             self.audit.note(who, "vault.readmit", id, {"why": why})
         self._ciphers.clear()
         self._names.clear()
@@ -190,6 +205,25 @@ class KeyVault:
         """Return whether there is a key of that subject, or was one that was destroyed."""
         self.flush()
         return self._records.table(SubjectKey).get(_row_id(shop, subject)) is not None
+
+    def _shredded_of(self, shop: str, entity: str) -> Collection[str]:
+        """Return the pseudonyms that were forgotten; they are few, and known by heart."""
+        if self._shredded is None:
+            table, found, after = self._records.table(SubjectKey), set[str](), ""
+            while True:
+                rows = table.find({"shredded__gte": 1}, order="id", limit=LOOKUP, after=after)
+                found |= {row.id for row in rows}
+                if not rows.next:
+                    break
+                after = rows.next
+            self._shredded = found
+        mine = _row_id(shop, subject_of(entity, ""))
+        return [id.removeprefix(mine) for id in self._shredded if id.startswith(mine)]
+
+    def close(self) -> None:
+        """Write what waits."""
+        self.flush()
+        self.book.close()
 
     def flush(self) -> None:
         """Make all new keys and identities durable in one transaction; Retryable when the disk refuses."""

@@ -20,7 +20,7 @@ from tocsin.sources.door import ENTITIES
 from tocsin.sources.letters import KEY_NAMES, PERSONAL_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tocsin.core.events import Field
     from tocsin.flow.hashing import Hasher
@@ -57,8 +57,8 @@ class ScopedVault(Protocol):
         """Return the key of an entity's pseudonyms in a shop."""
         ...
 
-    def pseudonym(self, shop: str, entity: str, key: str) -> str:
-        """Return a pseudonym and take note of a new identity."""
+    def note(self, shop: str, entity: str, keys: Sequence[str]) -> None:
+        """Take note of the identities behind keys."""
         ...
 
 
@@ -172,15 +172,12 @@ class WideDoor:
         return scope
 
     def _note(self, scope: Scope, reports: list[tuple[int, str]]) -> None:
-        """Tell the vault of keys that are new here; when it refuses, all are told again."""
-        told = False
-        try:
-            for entity, key in reports:
-                self._vault.pseudonym(scope.shop, PERSONAL[entity].value, key)
-            told = True
-        finally:
-            if not told:
-                self.scanner.forget()
+        """Tell the vault of keys that are new here."""
+        by_entity: dict[int, list[str]] = {}
+        for entity, key in reports:
+            by_entity.setdefault(entity, []).append(key)
+        for entity, keys in by_entity.items():
+            self._vault.note(scope.shop, PERSONAL[entity].value, keys)
 
 
 def rules() -> Rules:
