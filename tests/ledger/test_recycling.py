@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from tests.ledger.test_journal import CountedDisk, QuickDisk, segments_of, stamped
 
 from tocsin.errors import Misconfigured, Retryable
+from tocsin.ledger.backup import backup, restore
 from tocsin.ledger.blocks import block_from
+from tocsin.ledger.history import History
 from tocsin.ledger.journal import SegmentJournal
 from tocsin.ledger.parts import Place
-from tocsin.ledger.shelf import FLOOR
+from tocsin.ledger.shelf import FLOOR, held
 
 Steps = st.lists(
     st.tuples(st.sampled_from(["block", "events", "remove", "kill", "close"]), st.integers(1, 6)), max_size=25
@@ -195,4 +197,32 @@ def test_a_trusted_segment_is_not_read_at_the_start_and_its_damage_shows_when_it
     journal = SegmentJournal(tmp_path, trusted=8)
     with pytest.raises(Misconfigured, match="missing"):
         list(journal.read())
+    journal.close()
+
+
+def test_nothing_is_removed_while_a_backup_holds_the_folder(tmp_path: Path) -> None:
+    """Who holds the folder, in whatever process, keeps all of it."""
+    journal = grown(tmp_path)
+    journal.covered(99)
+    with held(tmp_path):
+        assert journal.remove(4) == 0
+    assert journal.remove(4) == 2
+    journal.close()
+
+
+def test_a_backup_of_a_recycled_journal_is_read_like_the_journal(tmp_path: Path) -> None:
+    """Floor, segments and history are copied, spares are not; the copy begins where the journal does."""
+    journal = grown(tmp_path / "data" / "journal")
+    history = History(tmp_path / "data" / "history")
+    history.clean()
+    history.compact(journal.closed()[0], lambda name: True, whole=True)
+    journal.covered(99)
+    journal.remove(4)
+    manifest = backup(tmp_path / "data", tmp_path / "copy")
+    assert not [name for name in manifest.files if "spare" in name or "hold" in name]
+    restore(tmp_path / "copy", tmp_path / "restored")
+    copied = SegmentJournal(tmp_path / "restored" / "journal")
+    assert list(copied.read()) == list(journal.read()) == stamped(5, 20)
+    assert History(tmp_path / "restored" / "history").entries() == history.entries()
+    copied.close()
     journal.close()

@@ -1,9 +1,9 @@
 """Backup and restore of a data folder; the backup may be taken while Tocsin runs.
 
-Order decides. The records are copied first, then the journal: so the copied journal is never behind a cursor that the
-copied records hold. Last the keys of subjects are brought up to date in the copy: so no sealed value in the copied
-journal lacks its key. What the copy of a running journal holds beyond the last commit is a torn end, cut off at the
-first start, as after a crash.
+Order decides. The records are copied first, then snapshots and history, then the journal: so the copied journal is
+never behind a cursor or a snapshot that the copy holds. Meanwhile nothing is recycled. Last the keys of subjects are
+brought up to date in the copy: so no sealed value in the copied journal lacks its key. What the copy of a running
+journal holds beyond the last commit is a torn end, cut off at the first start, as after a crash.
 
 A backup holds the master key and everything sealed, and keeps what is forgotten later: guard it like the installation,
 let it grow old only as long as the law allows, and hand ``restore`` the folder that it replaces, so that who was
@@ -24,6 +24,8 @@ import msgspec
 from tocsin.errors import Misconfigured
 from tocsin.ledger.disk import Disk
 from tocsin.ledger.segments import SUFFIX
+from tocsin.ledger.shelf import HOLD, held
+from tocsin.ledger.snapshots import SUFFIX as SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +35,8 @@ VERSION = 1
 _SQLITE = b"SQLite format 3\0"
 _PASSING = ("-wal", "-shm", "-journal", ".new")
 """Endings of files that live only beside a running process."""
-_LOCK = "lock"
+JOURNAL = "journal"
+_LOCKS = ("lock", HOLD)
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -58,12 +61,18 @@ def backup(folder: Path | str, target: Path | str) -> Manifest:
 
 
 def _backup(folder: Path, target: Path) -> Manifest:
-    databases = [path for path in _files(folder) if _is_database(path)]
-    others = [path for path in _files(folder) if path not in databases]
-    for path in databases:
-        _copy_database(path, _placed(path, folder, target))
-    for path in sorted(others, key=lambda path: (path.suffix == SUFFIX, path)):
-        _copy(path, _placed(path, folder, target))
+    with held(folder / JOURNAL):
+        databases = [path for path in _files(folder) if _is_database(path)]
+        for path in databases:
+            _copy_database(path, _placed(path, folder, target))
+        others = [path for path in _files(folder) if path not in databases]
+        for path in sorted(others, key=lambda path: (path.suffix == SUFFIX, path.suffix != SNAPSHOT, path)):
+            try:
+                _copy(path, _placed(path, folder, target))
+            except FileNotFoundError:
+                # A snapshot goes when the second one after it is in place; those that came meanwhile are not needed.
+                if path.suffix != SNAPSHOT:
+                    raise
     for path in databases:
         _renew_keys(path, target / path.relative_to(folder))
     files = {str(path.relative_to(target)): _sha256(path) for path in _files(target)}
@@ -106,7 +115,7 @@ def restore(source: Path | str, folder: Path | str, *, replaces: Path | str | No
 
 def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink() and path.name not in (_LOCK, MANIFEST):
+        if path.is_file() and not path.is_symlink() and path.name not in (*_LOCKS, MANIFEST):
             if not path.name.endswith(_PASSING):
                 yield path
 

@@ -17,7 +17,7 @@ from tocsin.ledger.parts import Part, Place, framed, prepare
 from tocsin.ledger.reading import Reading
 from tocsin.ledger.rewriting import rewritten
 from tocsin.ledger.segments import HEADER
-from tocsin.ledger.shelf import Segment, Shelf
+from tocsin.ledger.shelf import Segment, Shelf, removing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -186,8 +186,9 @@ class SegmentJournal(Reading):
     def remove(self, through: int, *, reuse: bool = True) -> int:
         """Remove the closed segments that end at or before ``through``; return how many went.
 
-        Kept whatever is asked: what no snapshot covers, and what somebody is just reading. ``reuse``: their files
-        are written over later; False where what they hold is to be gone at once. Retryable where the disk refuses.
+        Kept whatever is asked: what no snapshot covers, what somebody is just reading, all while a backup is taken.
+        ``reuse``: their files are written over later; False where what they hold is to be gone at once. Retryable
+        where the disk refuses.
         """
         with self._guard:
             bound = min([through, self._covered, *(first - 1 for first in self._readers.values())])
@@ -197,10 +198,13 @@ class SegmentJournal(Reading):
             last = leaving[-1].last
             # The tau counts only while the open segment holds no event.
             floor = Place(last, self._at.tau if last == self._at.seq else 0, self._at.judged)
-            del self._segments[: len(leaving)]
-            self._floor = floor
             try:
-                self._shelf.retire([one.path for one in leaving], floor, reuse=reuse)
+                with removing(self.folder) as may:
+                    if not may:
+                        return 0
+                    del self._segments[: len(leaving)]
+                    self._floor = floor
+                    self._shelf.retire([one.path for one in leaving], floor, reuse=reuse)
             except OSError as error:
                 raise Retryable(f"journal: {self.folder} gives nothing back: {error}", after_s=60.0) from error
             return len(leaving)

@@ -10,6 +10,7 @@ import msgspec
 
 from tocsin.core.events import DAY, HOUR
 from tocsin.errors import Misconfigured, Retryable
+from tocsin.ledger.shelf import removing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,8 +124,10 @@ class Retention:
         done = self._take_up(pressed) or self._remove()
         self.overdue = max(0, self._journal.bytes() - self._most)
         if self._now() - self._expired > HOUR:
-            self._expired = self._now()
-            self._history.expire(self._now(), self._keep.days)
+            with removing(self._journal.folder) as may:
+                if may:
+                    self._expired = self._now()
+                    self._history.expire(self._now(), self._keep.days)
         return done
 
     def _take_up(self, pressed: bool) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,13 @@ from tocsin.ledger import segments
 from tocsin.ledger.parts import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tocsin.ledger.disk import Disk
 
 FLOOR = "floor"
+HOLD = "hold"
+"""Locked by those that want everything in the folder to stay, a backup for one, and by a removal."""
 SPARES = 2
 """So many files of removed segments are kept to be written over; together they bound what stale bytes lie about."""
 
@@ -35,6 +41,33 @@ class Closed(msgspec.Struct, frozen=True):
     first: int
     last: int
     size: int
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Let nothing be removed from a journal, or from the history beside it, by any process."""
+    if not folder.is_dir():
+        yield
+        return
+    file = os.open(folder / HOLD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def removing(folder: Path) -> Iterator[bool]:
+    """Give whether something may be removed just now; nobody can hold it meanwhile."""
+    file = os.open(folder / HOLD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(file)
 
 
 class Shelf:
