@@ -13,6 +13,7 @@ from tocsin.flow.cel_values import CAUSES
 from tocsin.flow.hashing import Hasher
 from tocsin.flow.lists import Lists
 from tocsin.flow.names import Names
+from tocsin.flow.wide.jit import AVAILABLE
 from tocsin.flow.wide.rows import Rows
 
 from .cel_random import FEATURES, INTS, REAL, TEXTS, WHOLE, WORDS, Maker
@@ -28,7 +29,7 @@ STRANGE = (
     "\U0001f600",
     "a\x00",
     "a\x00b",
-    "\ud800",
+    "card-1card-1",
     " 12",
     "10.0.0.300",
     "::ffff:10.0.0.7",
@@ -101,10 +102,23 @@ class Wild(Maker):
         return found
 
 
+def lines_of(events: Sequence[Event]) -> PlainBatch:
+    """Return events as rows of a chunk."""
+    from tocsin.flow.wide.lines import Chunk, LineRows
+
+    chunk = Chunk(NAMES, HASHER, capacity=len(events))
+    for row, event in enumerate(events):
+        chunk.append(event)
+        chunk.taus[row], chunk.seqs[row] = event.tau, event.seq
+    return LineRows(chunk)
+
+
 class Sample:
     """Events with features, scores and lists, and the ways to evaluate a program on them."""
 
-    def __init__(self, rows: Sequence[tuple[Event, dict[str, float], float | None]], held: Lists) -> None:
+    def __init__(
+        self, rows: Sequence[tuple[Event, dict[str, float], float | None]], held: Lists, *, lines: bool = True
+    ) -> None:
         self.rows, self.lists = rows, held
         self.events = [event for event, _, _ in rows]
         n = len(rows)
@@ -112,6 +126,7 @@ class Sample:
         self.scores = np.array([np.nan if row[2] is None else row[2] for row in rows])
         self.wide = Rows(self.events, NAMES, HASHER)
         self.plain = PlainBatch(self.events)
+        self.lines = lines_of(self.events) if lines and AVAILABLE else self.plain
 
     def alone(self, program: Program) -> list[Any]:
         """Return value or cause by row, each computed by the scalar evaluation."""
@@ -123,9 +138,8 @@ class Sample:
             found.append(one.error or (one.value,))
         return found
 
-    def columns(self, program: Program, *, wide: bool) -> list[Any]:
-        """Return value or cause by row, computed on columns."""
-        batch = self.wide if wide else self.plain
+    def columns(self, program: Program, batch: PlainBatch) -> list[Any]:
+        """Return value or cause by row, computed on columns of ``wide``, ``plain`` or ``lines``."""
         values, codes = program.values(batch, self.table, self.scores, self.lists)
         return [CAUSES[code] if code else (value,) for value, code in zip(values.tolist(), codes.tolist(), strict=True)]
 

@@ -19,7 +19,8 @@ from tocsin.flow.rules import Ready, RuleSet, check_rule, fired
 from tocsin.flow.wide.rows import Rows
 
 from .cel_random import FEATURES
-from .cel_wild import HASHER, NAMES, Sample, Wild, differences, lists
+from .cel_wild import HASHER, NAMES, Sample, Wild, differences
+from .cel_wild import lists as held_lists
 
 SCOPE = RULE.narrow((), FEATURES)
 READS = ("payment.attempted", "http.request", "order.placed")
@@ -28,14 +29,14 @@ KINDS = ("bool", "bool", "bool", "int", "double", "string")
 
 def compared(seed: int, count: int, rows: int) -> list[str]:
     """Return where columns of Rows or of plain batches differ from single values."""
-    maker, found, held = Wild(seed), [], lists()
+    maker, found, held = Wild(seed), [], held_lists()
     for number in range(count):
         if number % 40 == 0:
             sample = Sample(maker.events(rows), held)
         program = Program(maker.make(KINDS[number % len(KINDS)], 3), SCOPE)
         expected = sample.alone(program)
-        for wide in (True, False):
-            found += differences(program, expected, sample.columns(program, wide=wide))
+        for batch in (sample.wide, sample.plain, sample.lines):
+            found += differences(program, expected, sample.columns(program, batch))
     return found
 
 
@@ -98,25 +99,26 @@ def by_hand(ready: Ready, sample: Sample) -> tuple[list[int], Counter[str]]:
     return hits, errors
 
 
-def ran(rules: RuleSet, sample: Sample, cut: int) -> tuple[dict[str, list[int]], Counter[str]]:
+def ran(rules: RuleSet, sample: Sample, cut: int, *, lines: bool = False) -> tuple[dict[str, list[int]], Counter[str]]:
     """Return the rows by rule, and the counters, of a sample cut into batches of ``cut``."""
     found: dict[str, list[int]] = {}
     counters: Counter[str] = Counter()
+    source = sample.lines if lines else sample.wide
     for start in range(0, len(sample.events), cut):
         rows = np.arange(start, min(start + cut, len(sample.events)))
-        batch, table = sample.wide.pick(rows), sample.table.pick(rows)
+        batch, table = source.pick(rows), sample.table.pick(rows)
         for ready, hits in fired(rules.by_desk["house"], batch, table, sample.scores[rows], sample.lists, counters):
             found.setdefault(ready.rule.id, []).extend(start + hit for hit in hits)
     return found, counters
 
 
-@pytest.mark.parametrize("cut", [1, 5, 30, 600])
-def test_rules_fire_as_each_does_alone_however_batches_are_cut(cut: int) -> None:
+@pytest.mark.parametrize(("cut", "lines"), [(1, False), (5, False), (30, False), (600, False), (30, True), (600, True)])
+def test_rules_fire_as_each_does_alone_however_batches_are_cut(cut: int, lines: bool) -> None:
     """Columns, fused functions and any cut: the rows, the hits and the errors by cause that each rule has alone."""
     maker = Wild(11)
     rules = RuleSet([House(tuple(rules_of(maker, 40)))], ())  # type: ignore[list-item]
-    sample = Sample(maker.events(600), lists())
-    found, counters = ran(rules, sample, cut)
+    sample = Sample(maker.events(600), held_lists())
+    found, counters = ran(rules, sample, cut, lines=lines)
     for ready in rules.by_desk["house"]:
         hits, errors = by_hand(ready, sample)
         assert found.get(ready.rule.id, []) == hits, ready.rule.when
@@ -142,7 +144,7 @@ def test_a_prepared_rule_set_comes_into_force_at_once_and_unchanged_rules_go_on(
     rules = RuleSet([House(())], ())  # type: ignore[list-item]
     documents = [document(rule) for rule in made]
     assert rules.replace(documents) == []
-    sample = Sample(maker.events(200), lists())
+    sample = Sample(maker.events(200), held_lists())
     ran(rules, sample, 200)
     before = {one.id: one for one in rules.stats()}
     changed = [*documents[1:], {**documents[0], "when": "true"}, {**documents[2], "id": "bad", "when": "nothing > 1"}]
@@ -164,7 +166,7 @@ def test_time_is_sampled_in_columns_and_alone() -> None:
     """Every 64th run is timed, and stands for the 64."""
     maker = Wild(4)
     rules = RuleSet([House(tuple(rules_of(maker, 5)))], ())  # type: ignore[list-item]
-    sample = Sample(maker.events(70), lists())
+    sample = Sample(maker.events(70), held_lists())
     ran(rules, sample, 1)
     alone = [one.seconds for one in rules.stats()]
     assert sum(alone) > 0.0
@@ -229,3 +231,13 @@ def test_filters_are_the_same_on_columns_alone_and_over_items() -> None:
         assert mask(rows, text, order, wide).tolist() == single
         assert wide == alone
     assert mask(rows, "event.seq == 0", cart, Counter()).tolist() == [event.type == "cart.changed" for event in events]
+
+
+def test_half_a_surrogate_pair_is_an_error_to_a_pattern_and_a_text_to_all_else() -> None:
+    """No JSON of ours has one, other sources may: nothing is raised."""
+    events = [Event(id="1", source="t", type="x", time=0, data={"card": card}) for card in ("\ud800", "a")] * 20
+    sample = Sample([(event, {}, None) for event in events], held_lists(), lines=False)
+    for text in ("data.card.matches('a')", "data.card == 'a'", "data.card.contains('a')", "size(data.card) == 1"):
+        program = Program(text, SCOPE)
+        assert differences(program, sample.alone(program), sample.columns(program, sample.wide)) == []
+        assert differences(program, sample.alone(program), sample.fused([program])[0]) == []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tocsin.flow.cel_columns import CODE, Causes, Part, as_double, causes_of, causes_where, first
+from tocsin.flow.cel_listed import HashedList
 from tocsin.flow.cel_texts import BLANK, DTYPES, Remembered, Text, boxed
 from tocsin.flow.cel_values import CALLS, CelFault, in_cidr, in_list
 from tocsin.flow.lists import Lists, address_of
@@ -29,7 +30,7 @@ def call_step(node: Node, parts: list[Step]) -> Step:
     literal = [arg.kind == "literal" for arg in node.args]
     if name in ("in_list", "in_cidr"):
         if literal == [True, False] and node.args[1].type == "string":
-            return _on_list(name, node.args[0].value, parts[1])
+            return (_in_list if name == "in_list" else _in_cidr)(node.args[0].value, parts[1])
         return _listed(name, parts)
     if name in ("double", "int") and given == name:
         return parts[0]
@@ -40,6 +41,8 @@ def call_step(node: Node, parts: list[Step]) -> Step:
     if given == "string" and not literal[0] and all(literal[1:]):
         words = [arg.value for arg in node.args[1:]]
         call = CALLS[name]
+        if name in ("startsWith", "endsWith"):
+            return _found(name, words[0], Remembered(lambda text: call(text, *words), node.type), parts[0])
         return _remembered(Remembered(lambda text: call(text, *words), node.type), parts[0], node.type)
     return _row_by_row(CALLS[name], parts, node.type)
 
@@ -64,6 +67,17 @@ def _remembered(answers: Remembered, part: Step, type_: str) -> Step:
         text, causes = part(view)
         values, codes = answers.answers(_text(text, view.n), causes)
         return Text(None, None, None, values) if type_ == "string" else values, first(causes, causes_of(codes))
+
+    return step
+
+
+def _found(way: str, word: str, answers: Remembered, part: Step) -> Step:
+    other = _remembered(answers, part, "bool")
+
+    def step(view: View) -> Part:
+        text, causes = part(view)
+        found = text.found(way, word) if isinstance(text, Text) else None
+        return other(view) if found is None else (found, causes)
 
     return step
 
@@ -103,45 +117,55 @@ def _row_by_row(call: Callable[..., Any], parts: list[Step], type_: str) -> Step
     return step
 
 
-class _Until:
-    """Until when a text, or a network that it lies in, is on a list: answers that hold until the list changes."""
+class _Covered:
+    """Until when the network that an address lies in is on a list: answers that hold until the list changes."""
 
-    __slots__ = ("_answers", "_lists", "_look", "_name", "_version")
+    __slots__ = ("_answers", "_lists", "_name", "_version")
 
-    def __init__(self, kind: str, name: str) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._lists: Lists | None = None
+        self._lists = NO_LISTS
         self._version = -1
-        self._answers = Remembered(self._value if kind == "in_list" else self._network, "int")
+        self._answers = Remembered(self._until, "int")
 
-    def answers(self, lists: Lists, text: Text, causes: Causes | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def limits(self, lists: Lists, text: Text, causes: Causes | None) -> tuple[np.ndarray, np.ndarray | None]:
         if lists is not self._lists or lists.version(self._name) != self._version:
             self._answers.forget()
             self._lists, self._version = lists, lists.version(self._name)
         return self._answers.answers(text, causes)
 
-    def _value(self, text: str) -> int:
-        return 0 if self._lists is None else self._lists.until(self._name, text)
-
-    def _network(self, text: str) -> int:
+    def _until(self, text: str) -> int:
         address = address_of(text)
         if address is None:
             raise CelFault("conversion")
-        return 0 if self._lists is None else self._lists.covered_until(self._name, address)
+        return self._lists.covered_until(self._name, address)
 
 
-def _on_list(kind: str, name: str, part: Step) -> Step:
-    until = _Until(kind, name)
+def _in_cidr(name: str, part: Step) -> Step:
+    covered = _Covered(name)
 
     def step(view: View) -> Part:
         text, causes = part(view)
-        lists = view.lists
-        if lists is None or (kind == "in_list" and not lists.values.get(name)):
-            if kind == "in_list":
-                return False, causes
-            lists = NO_LISTS
-        limits, codes = until.answers(lists, _text(text, view.n), causes)
+        lists = NO_LISTS if view.lists is None else view.lists
+        limits, codes = covered.limits(lists, _text(text, view.n), causes)
         return limits > view.taus(), first(causes, causes_of(codes))
+
+    return step
+
+
+def _in_list(name: str, part: Step) -> Step:
+    listed = HashedList(name)
+
+    def step(view: View) -> Part:
+        value, causes = part(view)
+        lists = view.lists
+        if lists is None or not lists.values.get(name):
+            return False, causes
+        text = _text(value, view.n)
+        if text.hashes is not None:
+            return listed.limits(lists, text) > view.taus(), causes
+        rows = _Rows(view, causes, "bool")
+        return rows.part(lambda tau, one: lists.holds(name, one, tau), rows.column(view.taus()), rows.column(text))
 
     return step
 

@@ -27,7 +27,7 @@ FEW_WORDS = 12
 class Text:
     """A column of texts: their hashes where the batch has them, and their strings at first use."""
 
-    __slots__ = ("_fetch", "_strings", "hasher", "hashes")
+    __slots__ = ("_fetch", "_hashes", "_strings", "hasher")
 
     def __init__(
         self,
@@ -36,8 +36,19 @@ class Text:
         fetch: Callable[[np.ndarray | None], Sequence[str]] | None,
         strings: np.ndarray | None = None,
     ) -> None:
-        self.hashes, self.hasher = hashes, hasher
+        self._hashes, self.hasher = hashes, hasher
         self._fetch, self._strings = fetch, strings
+
+    @property
+    def hashes(self) -> np.ndarray | None:
+        """Uint64 [n] under ``hasher``; None where the batch has none."""
+        return self._hashes
+
+    def found(self, way: str, word: str) -> np.ndarray | None:
+        """Return which texts are a word (``==``) by hash, bool [n]; None where that has to be looked up in strings."""
+        if way != "==" or self.hashes is None or self.hasher is None:
+            return None
+        return np.asarray(self.hashes == np.uint64(self.hasher.text(word)))
 
     def strings(self) -> np.ndarray:
         """Return all texts, object [n]; "" where one is missing."""
@@ -84,17 +95,21 @@ def texts_compared(op: str, left: Text | str, right: Text | str) -> np.ndarray:
     """Return a comparison of texts; == and != by hash where both sides have one."""
     if op in ("==", "!="):
         one, other = (left, right) if isinstance(left, Text) else (right, left)
-        if isinstance(one, Text) and one.hashes is not None and one.hasher is not None:
-            if isinstance(other, str):
-                return np.asarray(COMPARE[op](one.hashes, np.uint64(one.hasher.text(other))))
-            if other.hashes is not None:
-                return np.asarray(COMPARE[op](one.hashes, other.hashes))
+        same: np.ndarray | None = None
+        if isinstance(one, Text) and isinstance(other, str):
+            same = one.found("==", other)
+        elif (
+            isinstance(one, Text) and isinstance(other, Text) and one.hasher is not None and other.hasher is one.hasher
+        ):
+            same = np.asarray(one.hashes == other.hashes)
+        if same is not None:
+            return same if op == "==" else ~same
     return np.asarray(COMPARE[op](objects(left), objects(right))).astype(bool)
 
 
 def texts_among(value: Text, words: Sequence[str]) -> np.ndarray:
     """Return which texts are one of these words, bool [n]."""
-    if value.hashes is not None and value.hasher is not None and len(words) > FEW_WORDS:
+    if len(words) > FEW_WORDS and value.hashes is not None and value.hasher is not None:
         known = np.sort(np.fromiter((value.hasher.text(word) for word in words), np.uint64, len(words)))
         places = np.minimum(np.searchsorted(known, value.hashes), len(known) - 1)
         return np.asarray(known[places] == value.hashes)

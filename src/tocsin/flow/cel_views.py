@@ -108,10 +108,14 @@ class View:
 
     def _typed(self, root: str, name: str, type_: str) -> Part:
         batch: Any = self.batch
+        if type_ == "string" and root == ("item" if getattr(batch, "of_items", False) else "data"):
+            cells = batch.cells(name) if hasattr(batch, "cells") else None
+            if cells is not None:
+                return _in_cells(*cells, batch)
         values, codes = batch.typed(root, name, type_)
         if type_ == "string":
             values = Text(values, batch.hasher, lambda rows: batch.strings(root, name, rows))
-        return values, causes_of(codes)
+        return values, None if codes is None else causes_where(codes.view(np.bool_), MISSING)
 
     def _listed(self, root: str, name: str, type_: str) -> Part:
         events = self.batch.events
@@ -134,6 +138,13 @@ class View:
         if self.scores is None:
             return np.zeros(self.n), Causes(np.ones(self.n, bool), MISSING)
         return self.scores, causes_where(np.isnan(self.scores), MISSING)
+
+
+def _in_cells(tags: np.ndarray, cells: np.ndarray, batch: Any) -> Part:
+    """Return texts that lie in a chunk; only batches of the compiled plane have them."""
+    from tocsin.flow.wide.cell_words import TEXT, CellText
+
+    return CellText(tags, cells, batch.buffer(), batch.hasher), causes_where(tags != TEXT, MISSING)
 
 
 def typed_column(values: Sequence[Any], type_: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -8,6 +8,8 @@ from functools import lru_cache
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 FOR_EVER = (1 << 63) - 1
+MOST_CHANGES = 4096
+"""How many changes of a list are told one by one; who missed more reads the list anew."""
 
 
 @lru_cache(maxsize=65_536)
@@ -34,12 +36,12 @@ class Lists:
     def __init__(self) -> None:
         self.values: dict[str, dict[str, int]] = {}
         self._networks: dict[str, dict[tuple[int, int], dict[int, str]]] = {}
-        self._versions: dict[str, int] = {}
+        self._log: dict[str, tuple[int, list[str]]] = {}
 
     def add(self, name: str, value: str, expires: int = 0) -> None:
         """Put a value on a list, or give it another expiry."""
         self.values.setdefault(name, {})[value] = expires
-        self._versions[name] = self.version(name) + 1
+        self._note(name, value)
         network = _network_of(value)
         if network is not None:
             lengths = self._networks.setdefault(name, {})
@@ -49,7 +51,7 @@ class Lists:
         """Take a value off a list; nothing happens where it is not on it."""
         if self.values.get(name, {}).pop(value, None) is None:
             return
-        self._versions[name] = self.version(name) + 1
+        self._note(name, value)
         network = _network_of(value)
         if network is None:
             return
@@ -60,9 +62,21 @@ class Lists:
             if not networks:
                 del lengths[length]
 
+    def _note(self, name: str, value: str) -> None:
+        first, log = self._log.setdefault(name, (0, []))
+        log.append(value)
+        if len(log) > MOST_CHANGES:
+            self._log[name] = (first + len(log), [])
+
     def version(self, name: str) -> int:
-        """Return a number that changes with the list."""
-        return self._versions.get(name, 0)
+        """Return a number that grows with every change of the list."""
+        first, log = self._log.get(name, (0, []))
+        return first + len(log)
+
+    def changed(self, name: str, since: int) -> list[str] | None:
+        """Return the values that were added or removed after a version, None where that is too long ago."""
+        first, log = self._log.get(name, (0, []))
+        return log[since - first :] if since >= first else None
 
     def until(self, name: str, value: str) -> int:
         """Return the tau before which a value is on a list; 0 where it is not on it."""
