@@ -23,10 +23,10 @@ from tocsin.flow.hashing import Hasher
 from tocsin.flow.names import Names
 from tocsin.flow.wide.deadlines import WideDeadlines
 from tocsin.flow.wide.deadlines_queue import packed, unpacked
-from tocsin.flow.wide.lines import Chunk, LineRows
 from tocsin.flow.wide.rows import Rows
 
 from ..stream import T0, event
+from .chunks import rows_of
 
 KINDS = ("order.paid", "order.shipped", "order.cancelled", "metric.sampled")
 DEADLINES = (
@@ -91,15 +91,6 @@ def wide_run(deadlines: WideDeadlines, rows: Any, cuts: Any = ()) -> list[Miss]:
     return misses
 
 
-def lines_of(events: list[Event], names: Names, hasher: Hasher) -> LineRows:
-    """The same events as rows of a chunk."""
-    chunk = Chunk(names, hasher, capacity=64)
-    for one in events:
-        chunk.append(one)
-    chunk.kept.clear()
-    return LineRows(chunk)
-
-
 @settings(max_examples=150, deadline=None)
 @given(
     STEPS,
@@ -116,7 +107,7 @@ def test_misses_and_state_equal_the_plain_deadlines(steps: Any, ends: list[int],
     edges = sorted({0, len(events), *(end for end in ends if end < len(events))})
     for count, (start, stop) in enumerate(itertools.pairwise(edges)):
         part = events[start:stop]
-        rows = lines_of(part, names, hasher) if lines else Rows(part, names, hasher)
+        rows = rows_of(part, names, hasher, lines=lines)
         assert wide_run(wide, rows, cuts) == plain_run(plain, part)
         assert wide.due() == plain.due()
         assert wide.canonical() == plain.canonical()

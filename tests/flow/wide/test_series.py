@@ -22,6 +22,7 @@ from tocsin.flow.wide.rows import Rows
 from tocsin.flow.wide.series import WideTracks
 
 from ..stream import T0, event
+from .chunks import rows_of
 
 PAY, LOGIN = "payment.attempted", "account.login"
 SERIES = (
@@ -116,9 +117,10 @@ def wide_run(tracks: WideTracks, rows: Rows, *, at_once: bool, cuts: set[int] = 
     st.one_of(st.lists(st.integers(1, 59), max_size=5), st.just(list(range(60)))),
     st.sets(st.integers(1, 60), max_size=4),
     st.booleans(),
+    st.booleans(),
 )
 def test_buckets_counters_and_state_equal_the_plain_series(
-    steps: Any, ends: list[int], cuts: set[int], at_once: bool
+    steps: Any, ends: list[int], cuts: set[int], at_once: bool, lines: bool
 ) -> None:
     """Late, out of order, ahead of time, quiet for hours, huge sums, several shops and currencies; with a snapshot."""
     events = stream(steps)
@@ -130,7 +132,8 @@ def test_buckets_counters_and_state_equal_the_plain_series(
     ):
         part = events[start:stop]
         want = plain_run(plain, part)
-        assert wide_run(wide, Rows(part, names, hasher), at_once=at_once, cuts=cuts) == want
+        rows = rows_of(part, names, hasher, lines=lines)
+        assert wide_run(wide, rows, at_once=at_once, cuts=cuts) == want
         assert wide.canonical() == [track.canonical() for track in plain.tracks.values()]
         assert wide.due() == plain.due()
         if count == 1:
