@@ -51,8 +51,9 @@ class Feed:
         self.names, self.hasher = names or Names(), hasher or Hasher()
         self.now = START
         self.seq = 0
-        self._folder = tempfile.TemporaryDirectory(prefix="tocsin-bench-")
-        vault = KeyVault(MemoryRecords(), Path(self._folder.name))
+        # The folder is for the master key alone, which is read once.
+        with tempfile.TemporaryDirectory() as folder:
+            vault = KeyVault(MemoryRecords(), Path(folder))
         self.door = WideDoor(Door(vault), vault, self.names, self.hasher)
         self._chunks = deque(Chunk(self.names, self.hasher) for _ in range(chunks))
 

@@ -100,20 +100,14 @@ def unlike(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> int:
 
 
 def live_keys(windows: WideWindows) -> int:
-    """Return the rows of live keys, one for each key and table."""
-    from tocsin.flow.wide.layout import T_LIVE
-
-    return sum(int(plane.tables[:, T_LIVE].sum()) for plane in windows.planes)
+    """Return the live keys of all entities."""
+    return sum(count for name, count in windows.sizes().items() if name.startswith("keys:"))
 
 
 def state_bytes(windows: WideWindows) -> tuple[int, int]:
-    """Return (bytes of indexes, rows and maps; bytes of the logs)."""
-    keyed = logs = 0
-    for plane in windows.planes:
-        keyed += sum(array.nbytes for array in [*plane.indexes, *plane.entries])
-        keyed += sum(chunk.nbytes for chunks in plane.chunks for chunk in chunks)
-        logs += sum(segment.nbytes for segment in plane.segments.values())
-    return keyed, logs
+    """Return (bytes of indexes, rows, maps and sketches; bytes of the logs)."""
+    found = windows.bytes()
+    return sum(size for name, size in found.items() if name != "log"), found["log"]
 
 
 def filled(
