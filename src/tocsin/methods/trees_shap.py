@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NODES = LANES
 """Points that are carried together."""
-TOGETHER = 16
+TOGETHER = 8
 """Rows that go through a tree together."""
 
 
