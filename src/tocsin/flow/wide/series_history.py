@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tocsin.flow.wide.series_kernels import END, FIRST, ROW, START
+from tocsin.flow.wide.series_kernels import ALIVE, END, FIRST, ROW, START
 
 FIRST_ROOM = 64
 
@@ -29,10 +29,10 @@ class Histories:
         self.seen_values, self.seen_counts = self.values.view(), self.counts.view()
         self.seen_values.flags.writeable = self.seen_counts.flags.writeable = False
 
-    def row(self, lines: np.ndarray, alive: np.ndarray) -> int:
-        """Return an empty row; ``lines`` and ``alive`` as in ``move``."""
+    def row(self, lines: np.ndarray) -> int:
+        """Return an empty row; ``lines`` int64 [lines, columns] are all that there are."""
         if self._given == len(self.values):
-            self._rebuild(lines, alive, self.values.shape[1])
+            self._rebuild(lines, self.values.shape[1])
         self._given += 1
         return self._given - 1
 
@@ -60,18 +60,15 @@ class Histories:
         row, part = line[ROW], slice(line[START], line[END])
         return self.seen_values[row, part], self.seen_counts[row, part]
 
-    def move(self, lines: np.ndarray, line: int, alive: np.ndarray) -> None:
-        """Copy a line to a row of its own, its oldest bucket first; rebuild where rows are too short or used up.
-
-        ``lines`` int64 [lines, columns], ``alive`` int64: the lines that live.
-        """
+    def move(self, lines: np.ndarray, line: int) -> None:
+        """Copy a line to a row of its own, its oldest bucket first; rebuild where rows are too short or used up."""
         size = int(lines[line, END] - lines[line, START])
         room = self.values.shape[1]
         most = max(FIRST_ROOM, self._keep + self._keep // 4 + 16)
         if size * 5 > room * 4 and room < most:
-            self._rebuild(lines, alive, min(max(2 * room, size + 1), most))
+            self._rebuild(lines, min(max(2 * room, size + 1), most))
         elif self._given == len(self.values):
-            self._rebuild(lines, alive, room)
+            self._rebuild(lines, room)
         else:
             row, part = int(lines[line, ROW]), slice(lines[line, START], lines[line, END])
             self.values[self._given, :size] = self.values[row, part]
@@ -79,9 +76,10 @@ class Histories:
             lines[line, ROW], lines[line, START], lines[line, END] = self._given, 0, size
             self._given += 1
 
-    def _rebuild(self, lines: np.ndarray, alive: np.ndarray, room: int) -> None:
+    def _rebuild(self, lines: np.ndarray, room: int) -> None:
         """Move all living lines to new arrays; those who hold the old ones keep them."""
         values, counts = self.values, self.counts
+        alive = np.flatnonzero(lines[:, ALIVE])
         self._build(2 * len(alive) + 4, room)
         for row, line in enumerate(alive.tolist()):
             size = int(lines[line, END] - lines[line, START])

@@ -89,7 +89,7 @@ def restored(track: WideTrack, meta: dict[str, Any], arrays: Arrays) -> None:
         line = track._place((shop, currency, key))
         size = int(arrays["lengths"][at])
         part = slice(ends[at] - size, ends[at])
-        row = track.histories.row(track.lines, track._alive())
+        row = track.histories.row(track.lines)
         track.histories.values[row, :size] = arrays["values"][part]
         track.histories.counts[row, :size] = arrays["counts"][part]
         first, silent = arrays["lines"][at].tolist()

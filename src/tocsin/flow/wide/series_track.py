@@ -199,7 +199,7 @@ class WideTrack:
         line = self._place((event.shop, currency, str(event.data[series.by]) if series.by else ""))
         self.hashes[line] = hash_
         put(self.index, np.uint64(hash_), line)
-        self.lines[line] = (bucket, 0, 0, 0, self.histories.row(self.lines, self._alive()), 1, next_, 0)
+        self.lines[line] = (bucket, 0, 0, 0, self.histories.row(self.lines), 1, next_, 0)
         head[k.LIVE] += 1
         self.count += 1
         for _ in range(bucket, next_):
@@ -344,7 +344,7 @@ class WideTrack:
 
     def _move(self, line: int) -> None:
         """Give a line a row that nobody else looks at."""
-        self.histories.move(self.lines, line, self._alive())
+        self.histories.move(self.lines, line)
         self.lines[line, k.SOLE] = self.head[k.NEXT]
 
     def _alive(self) -> np.ndarray:
