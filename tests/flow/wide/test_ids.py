@@ -218,3 +218,22 @@ def test_ten_million_ids_cost_no_more_each_than_one_million():
             medians.append(float(np.median(spent[-60:])))
     assert medians[1] < 4 * medians[0]
     assert worst < 0.02
+
+
+def test_each_kernel_is_compiled_for_one_shape_of_arguments():
+    """Warm once, warm for every length: nothing is compiled while events wait."""
+    ids.warm()
+    kernels = (ids_table.admit, ids_table.take_up, ids_table.look_up, ids_table.take_back, ids_table.read_log)
+    before = [len(kernel.signatures) for kernel in kernels]
+    memory, wide = IdMemory(50_000), WideStamper(HASHER, 100)
+    many = hashes(2 * ids.BATCH + 5, 8)
+    memory.admit(many, np.zeros(len(many), np.int64), 2**63 - 1)
+    memory.accept_rows(many, np.arange(len(many), 2 * len(many)) + 1, np.zeros(len(many), np.int64))
+    arrays = memory.state()
+    for array in arrays.values():
+        array.flags.writeable = False
+    memory.restore(arrays)
+    memory.retract(2, 0)
+    wide.stamp(event("a", 5), 10)
+    assert wide.seen(("s", "a")) == 1
+    assert [len(kernel.signatures) for kernel in kernels] == before == [1] * 5

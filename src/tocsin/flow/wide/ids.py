@@ -55,8 +55,8 @@ class IdMemory:
         self._state[table.BOUND] = -1
         self._state[table.CAPACITY] = capacity
         self._state[table.LOST_TAU] = -(2**62)
-        self._one = np.zeros(1, np.uint64)
-        self._past = np.zeros((2, 1), np.int64)
+        self._arrays = (self._index, self._hashes, self._taus, self._chunks, self._free, self._state)
+        self._one = (np.zeros(1, np.uint64), np.zeros(1, np.int64), np.zeros(1, np.int64))
 
     def __len__(self) -> int:
         """Return how many ids are known."""
@@ -84,16 +84,17 @@ class IdMemory:
     def admit(self, ids: np.ndarray, times: np.ndarray, clock: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Stamp rows in their order: (fresh bool [n], seqs int64 [n], taus int64 [n]).
 
-        ``ids`` uint64 [n] hashes of identities, ``times`` int64 [n] of the events, ``clock`` the receiving clock. A
-        duplicate, also of a row before in the same call, has the stamps that its id was accepted with.
+        ``ids`` uint64 [n] hashes of identities, ``times`` int64 [n] of the events, both contiguous and writable (for
+        others the kernel would be compiled anew); ``clock`` the receiving clock. A duplicate, also of a row before in
+        the same call, has the stamps that its id was accepted with.
         """
         fresh = np.empty(len(ids), np.bool_)
-        out = np.empty((2, len(ids)), np.int64)
-        arrays = (self._index, self._hashes, self._taus, self._chunks, self._free, self._state)
+        seqs, taus = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
+        arrays = self._arrays
         for at in range(0, len(ids), BATCH):
             rows = slice(at, at + BATCH)
-            table.admit(*arrays, ids[rows], times[rows], clock, fresh[rows], out[:, rows])
-        return fresh, out[0], out[1]
+            table.admit(*arrays, ids[rows], times[rows], clock, fresh[rows], seqs[rows], taus[rows])
+        return fresh, seqs, taus
 
     def seen(self, id: int) -> int:
         """Return the seq that this hash was accepted with, or 0."""
@@ -103,10 +104,9 @@ class IdMemory:
         """Remember one id with the stamps that it has; as ``accept_rows``."""
         if seq != self._state[table.SEQ] + 1:
             self._go_to(seq)
-        self._one[0] = id
-        self._past[0, 0] = seq
-        self._past[1, 0] = tau
-        self._take_up(self._one, self._past, True)
+        for column, value in zip(self._one, (id, seq, tau), strict=True):
+            column[0] = value
+        table.take_up(*self._arrays, *self._one, True)
 
     def accept_rows(self, ids: np.ndarray, seqs: np.ndarray, taus: np.ndarray) -> None:
         """Remember rows with the stamps that they have, as a journal keeps them; ValueError where seq runs back.
@@ -118,7 +118,7 @@ class IdMemory:
                 continue
             if seqs[part[0]] != self._state[table.SEQ] + 1:
                 self._go_to(int(seqs[part[0]]))
-            self._take_up(ids[part], np.stack((seqs[part], taus[part])), True)
+            self._take_up(ids[part], seqs[part], taus[part], True)
 
     def retract(self, count: int, tau: int) -> None:
         """Take back the newest ids, as if they had never come; ``tau`` is the one before them."""
@@ -132,10 +132,10 @@ class IdMemory:
         """
         state = self._state
         length = int(state[table.SEQ] - state[table.HEAD] + 1)
-        ids, past = np.empty(length, np.uint64), np.empty((2, length), np.int64)
-        table.read_log(self._hashes, self._taus, self._chunks, state, ids, past)
+        ids, seqs, taus = np.empty(length, np.uint64), np.empty(length, np.int64), np.empty(length, np.int64)
+        table.read_log(self._hashes, self._taus, self._chunks, state, ids, seqs, taus)
         marks = state[[table.SEQ, table.TAU, table.FORGOTTEN, table.LOST_TAU]]
-        return {"ids": ids, "seqs": past[0], "taus": past[1], "marks": marks}
+        return {"ids": ids, "seqs": seqs, "taus": taus, "marks": marks}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Take up the arrays of ``state``, also of a memory of another capacity; what it knew before is gone."""
@@ -150,14 +150,15 @@ class IdMemory:
                 self._state[table.LOST_TAU] = taus[-capacity - 1]
             ids, seqs, taus = ids[-capacity:], seqs[-capacity:], taus[-capacity:]
         self._state[table.HEAD] = int(seqs[0]) if len(seqs) else int(marks[0]) + 1
-        self._take_up(ids, np.stack((seqs, taus)), False)
+        self._take_up(ids, seqs, taus, False)
         self._state[table.SEQ], self._state[table.TAU] = marks[0], marks[1]
 
-    def _take_up(self, ids: np.ndarray, past: np.ndarray, expire: bool) -> None:
-        arrays = (self._index, self._hashes, self._taus, self._chunks, self._free, self._state)
+    def _take_up(self, ids: np.ndarray, seqs: np.ndarray, taus: np.ndarray, expire: bool) -> None:
+        arrays = self._arrays
         for at in range(0, len(ids), BATCH):
             rows = slice(at, at + BATCH)
-            table.take_up(*arrays, ids[rows], past[:, rows], expire)
+            # Copies: arrays of a file are read-only, for which the kernel is not compiled.
+            table.take_up(*arrays, ids[rows].copy(), seqs[rows].copy(), taus[rows].copy(), expire)
 
     def _go_to(self, seq: int) -> None:
         """Make ``seq`` the next one: what is left out is logged as the id 0, so that the log stays without holes."""
@@ -173,7 +174,7 @@ class IdMemory:
             state[table.SEQ], state[table.HEAD] = seq - 1, seq
             return
         seqs = np.arange(last + 1, seq, dtype=np.int64)
-        self._take_up(np.zeros(len(seqs), np.uint64), np.stack((seqs, np.full_like(seqs, state[table.TAU]))), True)
+        self._take_up(np.zeros(len(seqs), np.uint64), seqs, np.full_like(seqs, state[table.TAU]), True)
 
     def _clear(self) -> None:
         """Forget everything, and give the chunks back."""

@@ -228,11 +228,12 @@ def admit(
     times: Array,
     clock: Whole,
     fresh: Array,
-    out: Array,
+    seqs: Array,
+    stamps: Array,
 ) -> None:
     """Stamp rows in their order and remember the fresh ones.
 
-    ``ids`` uint64 [n], ``times`` int64 [n]; fills ``fresh`` bool [n] and ``out`` int64 [2, n]: seqs and taus, for a
+    ``ids`` uint64 [n], ``times`` int64 [n]; fills ``fresh`` bool [n], ``seqs`` and ``stamps`` (taus) int64 [n], for a
     duplicate those with which its id was accepted.
     """
     _prepare(index, state, len(ids))
@@ -246,16 +247,16 @@ def admit(
         if at >= 0:
             seq = _seq_of(state, index[at])
             fresh[row] = False
-            out[0, row] = seq
-            out[1, row] = taus[_place(chunks, seq)]
+            seqs[row] = seq
+            stamps[row] = taus[_place(chunks, seq)]
             continue
         state[SEQ] += 1
         state[TAU] = max(min(times[row], clock), state[TAU])
         _append(index, hashes, taus, chunks, free, state, hash)
         _expire(index, hashes, taus, chunks, free, state)
         fresh[row] = True
-        out[0, row] = state[SEQ]
-        out[1, row] = state[TAU]
+        seqs[row] = state[SEQ]
+        stamps[row] = state[TAU]
 
 
 @bare
@@ -267,10 +268,11 @@ def take_up(
     free: Array,
     state: Array,
     ids: Array,
-    past: Array,
+    seqs: Array,
+    stamps: Array,
     expire: bool,
 ) -> None:
-    """Remember rows with the stamps that they have: ``past`` int64 [2, n], seqs that rise by one, and taus.
+    """Remember rows with the stamps that they have, int64 [n]: ``seqs``, that rise by one, and ``stamps`` (taus).
 
     An id that is remembered already counts as accepted again. ``expire`` lets go of old ids with each row, as when
     they were accepted; without it a copied log is taken up as it was.
@@ -283,8 +285,8 @@ def take_up(
         at = find(index, hashes, chunks, state, hash)
         if at >= 0:
             _drop(index, state, hash, _seq_of(state, index[at]))
-        state[SEQ] = past[0, row]
-        state[TAU] = past[1, row]
+        state[SEQ] = seqs[row]
+        state[TAU] = stamps[row]
         _append(index, hashes, taus, chunks, free, state, hash)
         if expire:
             _expire(index, hashes, taus, chunks, free, state)
@@ -309,10 +311,10 @@ def take_back(index: Array, hashes: Array, chunks: Array, state: Array, count: W
 
 
 @bare
-def read_log(hashes: Array, taus: Array, chunks: Array, state: Array, ids: Array, past: Array) -> None:
-    """Copy the log, oldest first, into ``ids`` uint64 [n] and ``past`` int64 [2, n]: seqs and taus."""
+def read_log(hashes: Array, taus: Array, chunks: Array, state: Array, ids: Array, seqs: Array, stamps: Array) -> None:
+    """Copy the log, oldest first, into ``ids`` uint64 [n], ``seqs`` and ``stamps`` (taus) int64 [n]."""
     for row in range(len(ids)):
         place = _place(chunks, state[HEAD] + row)
         ids[row] = hashes[place]
-        past[0, row] = state[HEAD] + row
-        past[1, row] = taus[place]
+        seqs[row] = state[HEAD] + row
+        stamps[row] = taus[place]
