@@ -14,9 +14,9 @@ pytest.importorskip("numba", reason="the wide half needs numba")
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.flow.stream import event
 from tests.flow.test_windows import DAY_S, DECLARED, EPOCH_ALIGNED, LABEL, ORDER, PAY, READS, STREAMS, stream_of, window
+
 from tocsin.core.desk import Aggregate as A
 from tocsin.core.desk import Window
 from tocsin.core.events import DAY, HOUR, SECOND, Event
@@ -51,6 +51,11 @@ GAPS = (0, 0, 0, 1, SECOND, 59 * SECOND, 60 * SECOND, 600 * SECOND, HOUR - 1, HO
 BRISK = (0, 0, 1, SECOND, 5 * SECOND, 30 * SECOND, 60 * SECOND)
 
 
+def random_item(random: Random) -> dict[str, Any]:
+    fields = {"sku": random.choice("xyz"), "quantity": random.randrange(4), "price": random.randrange(500)}
+    return {name: value for name, value in fields.items() if random.random() < 0.8}
+
+
 def random_event(random: Random, seq: int, tau: int) -> Event:
     fields: dict[str, Any] = {
         "card": random.choice("abc"),
@@ -65,12 +70,7 @@ def random_event(random: Random, seq: int, tau: int) -> Event:
     }
     data = {name: value for name, value in fields.items() if random.random() < (0.3 if name == "sku" else 0.7)}
     if random.random() < 0.5:
-        item = {"sku": "x", "quantity": 1, "price": 5}
-        data["items"] = [
-            {name: random.choice("xyz") if name == "sku" else random.randrange(1, 500) % (4 if name == "quantity" else 501)
-             for name in item if random.random() < 0.8}
-            for _ in range(random.randrange(4))
-        ]  # fmt: skip
+        data["items"] = [random_item(random) for _ in range(random.randrange(4))]
     kind = random.choice([PAY, PAY, PAY, ORDER, ORDER, LABEL, METRIC, "other.thing"])
     late = random.choice([0, 0, -300 * SECOND, 60 * SECOND])
     return event(seq, kind, tau, time=tau + late, shop=random.choice("st"), **data)
@@ -282,7 +282,10 @@ def test_a_span_that_has_passed_with_many_entries_is_reset() -> None:
 
 def test_idle_keys_vanish() -> None:
     """Cards seen once leave no state, with and without hops; other cards' events are what sweeps."""
-    for declared in ((window(A.COUNT, 60),), (window(A.COUNT, 60), window(A.RECENCY, 60), window(A.SUM, DAY_S, field="amount"))):
+    for declared in (
+        (window(A.COUNT, 60),),
+        (window(A.COUNT, 60), window(A.RECENCY, 60), window(A.SUM, DAY_S, field="amount")),
+    ):
         windows = wide(declared)
         stepped(windows, [event(i, PAY, i, card=f"c{i}", amount=2**40) for i in range(6000)])
         later = [event(i, PAY, 9 * DAY + i * SECOND, card="z") for i in range(4000)]
@@ -318,9 +321,11 @@ def test_the_fraud_desk_reads_what_it_read() -> None:
 
 def test_bytes_per_key() -> None:
     """A key of seven exact features costs at most 200 bytes of index and rows, a hop feature at most 120."""
-    exact = (window(A.COUNT, 60), window(A.COUNT, 3600), window(A.SUM, 3600, field="amount"), window(A.MEAN, 600, field="amount"),
-             window(A.STD, 3600, field="amount"), window(A.DISTINCT, 3600, field="ip"), window(A.SUM, 60, field="amount"))  # fmt: skip
-    hops = (window(A.COUNT, DAY_S), window(A.SUM, DAY_S, field="amount"), window(A.COUNT, 2 * DAY_S), window(A.COUNT, 3 * DAY_S))
+    exact = (
+        *(window(fold, span, field="amount") for fold in (A.SUM, A.MEAN) for span in (600, 3600)),
+        *(window(A.COUNT, 60), window(A.STD, 3600, field="amount"), window(A.DISTINCT, 3600, field="ip")),
+    )
+    hops = (window(A.SUM, DAY_S, field="amount"), *(window(A.COUNT, days * DAY_S) for days in (1, 2, 3)))
     costs = []
     for declared in (exact, (*exact, *hops)):
         windows = wide(declared)

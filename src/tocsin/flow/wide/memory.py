@@ -6,20 +6,30 @@ Nothing here checks bounds.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
 from tocsin.flow.wide.jit import inlined
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def _pointer(builder: Any, address: Any, kind: ir.Type) -> Any:
+    import numpy as np
+
+
+def emitted(function: Callable[..., Any]) -> Any:
+    """Return what kernels call, compiled to the instructions that ``function`` emits."""
+    return intrinsic(function)
+
+
+def _pointer(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@emitted
 def load(typing: Any, address: Any) -> Any:
     """Return the int64 at an address."""
 
@@ -29,7 +39,7 @@ def load(typing: Any, address: Any) -> Any:
     return types.int64(types.int64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@emitted
 def load_half(typing: Any, address: Any) -> Any:
     """Return the int32 at an address as int64."""
 
@@ -39,7 +49,7 @@ def load_half(typing: Any, address: Any) -> Any:
     return types.int64(types.int64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@emitted
 def load_byte(typing: Any, address: Any) -> Any:
     """Return the uint8 at an address as int64."""
 
@@ -49,7 +59,7 @@ def load_byte(typing: Any, address: Any) -> Any:
     return types.int64(types.int64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@emitted
 def store(typing: Any, address: Any, value: Any) -> Any:
     """Put an int64 at an address."""
 
@@ -60,7 +70,7 @@ def store(typing: Any, address: Any, value: Any) -> Any:
     return types.void(types.int64, types.int64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@emitted
 def store_half(typing: Any, address: Any, value: Any) -> Any:
     """Put the lower half of an int64 at an address."""
 
@@ -72,7 +82,7 @@ def store_half(typing: Any, address: Any, value: Any) -> Any:
     return types.void(types.int64, types.int64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@emitted
 def as_float(typing: Any, value: Any) -> Any:
     """Return the float64 whose bits an int64 holds."""
 
@@ -82,7 +92,7 @@ def as_float(typing: Any, value: Any) -> Any:
     return types.float64(types.int64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@emitted
 def high_product(typing: Any, left: Any, right: Any) -> Any:
     """Return the upper 64 bits of the product of two int64 read as unsigned."""
 
@@ -94,7 +104,7 @@ def high_product(typing: Any, left: Any, right: Any) -> Any:
     return types.int64(types.int64, types.int64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@emitted
 def prefetch(typing: Any, address: Any) -> Any:
     """Ask for the cache line of an address ahead of its use; any address is allowed."""
 
@@ -119,3 +129,8 @@ def get(line: Any, field: Any) -> Any:
 def put(line: Any, field: Any, value: Any) -> None:
     """Set a field of a line of parameters."""
     store(line + 8 * field, value)
+
+
+def address_of(array: np.ndarray) -> int:
+    """Return where an array's memory begins."""
+    return int(array.ctypes.data)

@@ -122,8 +122,10 @@ def lacking(head: Any) -> Any:
         if at != 0 and 4 * (get(at, M_LIVE) + most * each) > 3 * (get(at, M_MASK) + 1):
             return np.int64(NEED_MAP + get(at, M_PLACE))
         for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
-            at, each = get(group, G_PAIRS), get(group, G_ROOM)
-            if at != 0 and 4 * (get(at, M_LIVE) + get(head, H_SUBS) * each) > 3 * (get(at, M_MASK) + 1):
+            at, coming = get(group, G_PAIRS), get(head, H_SUBS)
+            if get(group, G_DELAY) != 0:
+                coming += get(head, H_LOG_HEAD) - get(group, G_CURSOR)
+            if at != 0 and 4 * (get(at, M_LIVE) + coming * get(group, G_ROOM)) > 3 * (get(at, M_MASK) + 1):
                 return np.int64(NEED_MAP + get(at, M_PLACE))
     return np.int64(DONE)
 
@@ -304,8 +306,8 @@ def run_table(table: Any, head: Any, out: Any) -> None:
 def run(
     head: int,
     out: np.ndarray,
-    default: int,
-) -> int:
+    default: Any,
+) -> Any:
     """Run a staged batch and fill ``out`` float64 [windows, rows]; see ``layout.DONE`` for what is returned.
 
     ``default`` is the hash of the installation's currency. Nothing has happened where something has to grow first.

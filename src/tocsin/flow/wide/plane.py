@@ -1,33 +1,27 @@
-"""One plane of windows: its parameter arrays, the memory behind them, the staging of batches and the run."""
+"""One plane of windows: its parameter arrays, the memory behind them, and the run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tocsin.flow.filters import item_filter, passes
 from tocsin.flow.wide import layout as at
 from tocsin.flow.wide.keyed import fill_map, grow_index
+from tocsin.flow.wide.memory import address_of
 from tocsin.flow.wide.passes import run
 from tocsin.flow.wide.plan import Plan, reader_bits
+from tocsin.flow.wide.stage import Stage
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from tocsin.core.desk import Window
-    from tocsin.core.events import Event
+    from tocsin.flow.names import Names
     from tocsin.flow.wide.rows import Rows
 
-BATCH = 8192
-"""Rows of one run; larger batches are cut."""
 FIRST_INDEX, FIRST_MAP, FIRST_SEGMENTS, FIRST_CHUNKS = 1 << 10, 1 << 10, 1 << 6, 1 << 6
-
-
-def address_of(array: np.ndarray) -> int:
-    """Return where an array's memory begins."""
-    return int(array.ctypes.data)
 
 
 class Plane:
@@ -49,9 +43,7 @@ class Plane:
         self, windows: Sequence[Window], currency: str, hashed: int, log_events: int, counters: Counter[str]
     ) -> None:
         self.plan = plan = Plan(windows)
-        self.currency, self.log_events, self.counters = currency, log_events, counters
-        self.shards: np.ndarray | None = None
-        """bool [256]: the shards whose keys it keeps, None for all."""
+        self.log_events = log_events
         self.head = np.zeros(at.HEAD, np.int64)
         self.tables, self.groups, self.adds, self.reads, maps = plan.arrays()
         self.maps = np.zeros((maps, at.MAP), np.int64)
@@ -64,13 +56,10 @@ class Plane:
         self._default = np.uint64(hashed).astype(np.int64)
         self._kind_bits = np.zeros((0, 2), np.int64)
         self._types = 0
+        self._names: Names | None = None
         self._readers: tuple[frozenset[str], ...] = ()
         self._sets: dict[frozenset[str], int] = {}
-        self._filters: dict[tuple[str, tuple[str, ...]], Callable[[dict[str, Any], Event], bool]] = {}
-        if plan.each:
-            self._filters = {(where, of): item_filter(where, of, counters) for where, of in plan.filters}
-        self._stage_rows(1)
-        self._stage_subs(1)
+        self.stage = Stage(plan, self.head, currency, counters)
         self._link()
         self.place()
         self.address = address_of(self.head)
@@ -168,50 +157,7 @@ class Plane:
         for number in [number for number in self.segments if number < first]:
             del self.segments[number]
 
-    # Staging.
-
-    def _stage_rows(self, n: int) -> None:
-        tables, head = len(self.plan.tables), self.head
-        self._taus, self._kinds = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        self._currencies, self._foreign, self._reading = (np.zeros(n, np.int64) for _ in range(3))
-        self._starts, self._sub_start = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
-        self._own_keys, self._own_present = np.zeros((tables, n), np.uint64), np.zeros((tables, n), bool)
-        self._row_room = head[at.H_STAGE] = n
-        fields = (at.H_TAUS, at.H_KINDS, at.H_CURRENCIES, at.H_FOREIGN, at.H_READS, at.H_STARTS, at.H_SUB_START)
-        arrays = (self._taus, self._kinds, self._currencies, self._foreign, self._reading, self._starts)
-        for field, array in zip(fields, (*arrays, self._sub_start), strict=True):
-            head[field] = address_of(array)
-        head[at.H_OWN_KEYS], head[at.H_OWN_PRESENT] = address_of(self._own_keys), address_of(self._own_present)
-
-    def _stage_subs(self, n: int) -> None:
-        plan, head = self.plan, self.head
-        tables = len(plan.tables)
-        self._keys, self._present = np.zeros((tables, n), np.uint64), np.zeros((tables, n), bool)
-        clears = self._clears()
-        self._flags = np.zeros((len(clears), n), bool)
-        self._values = np.zeros((len(plan.values), n), np.int64)
-        self._idents = np.zeros((len(plan.idents), n), np.uint64)
-        self._bits, self._places, self._foreign_places = (np.zeros(n, np.int64) for _ in range(3))
-        self._clear_bits = np.array(clears, np.int64)
-        self._sub_room = head[at.H_SUB_STAGE] = n
-        head[[at.H_FLAG_COUNT, at.H_VALUE_COUNT, at.H_IDENT_COUNT]] = len(clears), len(plan.values), len(plan.idents)
-        head[[at.H_MONEY, at.H_ITEMS]] = plan.mask(sorted(plan.money)), plan.each
-        fields = (at.H_FLAGS, at.H_VALUES, at.H_IDENTS, at.H_BITS, at.H_PLACES, at.H_FOREIGN_PLACES, at.H_CLEARS)
-        arrays = (self._flags, self._values, self._idents, self._bits, self._places, self._foreign_places)
-        for field, array in zip(fields, (*arrays, self._clear_bits), strict=True):
-            head[field] = address_of(array)
-        head[at.H_SUB_KEYS], head[at.H_SUB_PRESENT] = address_of(self._keys), address_of(self._present)
-        if not plan.each:
-            head[at.H_OWN_KEYS], head[at.H_OWN_PRESENT] = head[at.H_SUB_KEYS], head[at.H_SUB_PRESENT]
-            head[at.H_STAGE] = n
-
-    def _clears(self) -> list[int]:
-        """Return the conditions that fall where a flag is false: filters, then values, then identities."""
-        plan = self.plan
-        flags: list[list[Any]] = [[c for c in plan.conditions if (c[1], c[0]) == each] for each in plan.filters]
-        flags += [[c for c in plan.conditions if c[2] == ("fixed", *each)] for each in plan.values]
-        flags += [[c for c in plan.conditions if c[2] == ("ident", each, 0)] for each in plan.idents]
-        return [plan.mask(conditions) for conditions in flags]
+    # Who enters and who reads.
 
     def declare_readers(self, readers: Sequence[frozenset[str]]) -> None:
         """Say which event types read each of the plan's windows."""
@@ -229,9 +175,8 @@ class Plane:
             table[at.T_READERS] = np.bitwise_or.reduce(lines[:, at.R_BIT])
         self._types = 0
 
-    def _code_kinds(self, rows: Rows) -> None:
+    def _code_kinds(self, names: Names) -> None:
         """Write what events of each type enter and read; anew whenever a type was added."""
-        names = rows.names
         for of, _, _ in self.plan.conditions:
             names.declare(of)
         for types in self._sets:
@@ -243,122 +188,20 @@ class Plane:
         for types, place in self._sets.items():
             for name in types:
                 table[names.declare_type(name), 1] |= 1 << place
-        self._kind_bits, self._types = table, len(names.types)
+        self._kind_bits, self._types, self._names = table, len(names.types), names
         self.head[at.H_KIND_BITS], self.head[at.H_KIND_COUNT] = address_of(table), len(table)
-
-    def _owned(self, keys: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """Return which keys are there and of our shards."""
-        if self.shards is None:
-            return present
-        owned: np.ndarray = present & self.shards[(keys >> np.uint64(56)).astype(np.int64)]
-        return owned
 
     # The run.
 
     def step(self, rows: Rows, out: np.ndarray) -> None:
         """Run a batch and fill ``out`` float64 [windows of the plan, n], NaN where a value is missing."""
-        if len(rows.names.types) != self._types:
-            self._code_kinds(rows)
-        if self.plan.each:
-            self._step_items(rows, out)
-            return
-        taken = self._taken(rows)
-        for first in range(0, rows.n, BATCH):
-            last = min(first + BATCH, rows.n)
-            n = last - first
-            if n > self._sub_room:
-                self._stage_rows(max(64, 1 << (n - 1).bit_length()))
-                self._stage_subs(self._row_room)
-            self._fill(taken, self._keys, self._present, slice(first, last), n)
-            self._fill_rows(rows, slice(first, last), n)
-            self._run(n, n, first, out)
-
-    def _taken(self, rows: Rows) -> Any:
-        """Return the columns of rows, or of their items: keys, flags, values, identities."""
-        plan, source = self.plan, rows.items if self.plan.each else rows
-        keys = [rows.keys(by) if not plan.each else self._item_keys(rows, by) for by in plan.tables]
-        values = [source.fixed(name, scale) for name, scale in plan.values]
-        idents = [source.identities(name) for name in plan.idents]
-        flags = [*(present for _, present in values), *(present for _, present in idents)]
-        if plan.each:
-            masks = [self._item_mask(rows, where, of) for where, of in plan.filters]
-        else:
-            masks = [np.asarray(passes(rows, where, of, self.counters)) for where, of in plan.filters]
-        return keys, [*masks, *flags], [column for column, _ in values], [column for column, _ in idents]
-
-    def _fill(self, taken: Any, keys: np.ndarray, present: np.ndarray, part: slice, n: int) -> None:
-        """Copy a part of the columns to where the kernel reads them."""
-        whole = part.start == 0 and n == len(taken[0][0][0])
-        for place, (key, there) in enumerate(taken[0]):
-            keys[place, :n] = key if whole else key[part]
-            owned = there if self.shards is None else self._owned(key, there)
-            present[place, :n] = owned if whole else owned[part]
-        for staged, columns in ((self._flags, taken[1]), (self._values, taken[2]), (self._idents, taken[3])):
-            for place, column in enumerate(columns):
-                staged[place, :n] = column if whole else column[part]
-
-    def _fill_rows(self, rows: Rows, part: slice, n: int) -> None:
-        self._taus[:n] = rows.taus[part]
-        self._kinds[:n] = rows.kinds[part]
-        if self.plan.money:
-            self._currencies[:n] = self._hashes(rows)[part]
-
-    def _hashes(self, rows: Rows) -> np.ndarray:
-        return rows.currencies(self.currency).view(np.int64)
-
-    def _run(self, n: int, subs: int, first: int, out: np.ndarray) -> None:
-        head = self.head
-        head[at.H_N], head[at.H_SUBS], head[at.H_FIRST_OUT] = n, subs, first
-        while True:
-            need = run(self.address, out, self._default)
-            if need == at.DONE:
-                return
+        if rows.names is not self._names or len(rows.names.types) != self._types:
+            self._code_kinds(rows.names)
+        for _ in self.stage.parts(rows):
+            while (need := run(self.address, out, self._default)) > at.TRIM:
+                self._grow(need)
             if need == at.TRIM:
                 self._trim()
-                return
-            self._grow(need)
-
-    # Items.
-
-    def _step_items(self, rows: Rows, out: np.ndarray) -> None:
-        items = rows.items
-        start = np.searchsorted(items.row, np.arange(rows.n + 1))
-        taken = self._taken(rows)
-        own = [rows.keys(by.removeprefix("items.")) for by in self.plan.tables]
-        first = 0
-        while first < rows.n:
-            last = int(np.searchsorted(start, start[first] + BATCH, side="right")) - 1
-            last = min(max(last, first + 1), first + BATCH, rows.n)
-            n, subs = last - first, int(start[last] - start[first])
-            if n > self._row_room:
-                self._stage_rows(max(64, 1 << (n - 1).bit_length()))
-            if subs > self._sub_room:
-                self._stage_subs(max(64, 1 << (subs - 1).bit_length()))
-            self._fill(taken, self._keys, self._present, slice(int(start[first]), int(start[last])), subs)
-            for place, (keys, present) in enumerate(own):
-                self._own_keys[place, :n] = keys[first:last]
-                self._own_present[place, :n] = self._owned(keys, present)[first:last]
-            self._sub_start[: n + 1] = start[first : last + 1] - start[first]
-            self._fill_rows(rows, slice(first, last), n)
-            self._run(n, subs, first, out)
-            first = last
-
-    def _item_keys(self, rows: Rows, by: str) -> tuple[np.ndarray, np.ndarray]:
-        if by.startswith("items."):
-            return rows.items.keys(by.removeprefix("items."))
-        keys, present = rows.keys(by)
-        return keys[rows.items.row], present[rows.items.row]
-
-    def _item_mask(self, rows: Rows, where: str, of: tuple[str, ...]) -> np.ndarray:
-        """Return which items pass a filter, looked at where their event is of these types."""
-        keep, among, items = self._filters[where, of], rows.of_type(*of), rows.items
-        mask = np.zeros(items.n, bool)
-        starts = np.searchsorted(items.row, np.arange(rows.n + 1))
-        for row in np.flatnonzero(among & (starts[1:] > starts[:-1])).tolist():
-            event = rows.events[row]
-            docs = [item for item in event.data["items"] if isinstance(item, dict)]
-            mask[starts[row] : starts[row + 1]] = [keep(item, event) for item in docs]
-        return mask
 
     # Measures.
 

@@ -180,7 +180,7 @@ class WideWindows(Windows):
             among = np.zeros(SHARDS, bool)
             among[sorted(group)] = True
             for (plane, _), whole in zip(part.planes, captured, strict=True):
-                plane.shards = among
+                plane.stage.shards = among
                 stored.load(plane, stored.part_of(whole, plane.plan, among))
             for sketch, split in zip(part.sketches, tables, strict=True):
                 sketch.shards, sketch.table = among, split[place]
@@ -203,7 +203,7 @@ class WideWindows(Windows):
             own.shards = None if own.shards is None or len(own.shards) == SHARDS else own.shards
         for place, (plane, _) in enumerate(whole.planes):
             theirs = [part.planes[place][0] for part in wide]
-            plane.shards = take_shards([one.shards for one in theirs])
+            plane.stage.shards = take_shards([one.stage.shards for one in theirs])
             stored.load(plane, stored.whole_of([stored.capture(one) for one in theirs], plane.plan))
         for place, sketch in enumerate(whole.sketches):
             mine = [part.sketches[place] for part in wide]
