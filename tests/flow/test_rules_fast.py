@@ -15,6 +15,8 @@ from tocsin.core.events import Event
 from tocsin.core.signal import Decision, Mode, Text
 from tocsin.flow.cel import RULE, CelError, Program
 from tocsin.flow.filters import item_filter, item_mask, mask
+from tocsin.flow.hashing import Hasher
+from tocsin.flow.lists import Lists
 from tocsin.flow.rules import Ready, RuleSet, check_rule, fired
 from tocsin.flow.wide.rows import Rows
 
@@ -241,3 +243,27 @@ def test_half_a_surrogate_pair_is_an_error_to_a_pattern_and_a_text_to_all_else()
         program = Program(text, SCOPE)
         assert differences(program, sample.alone(program), sample.columns(program, sample.wide)) == []
         assert differences(program, sample.alone(program), sample.fused([program])[0]) == []
+
+
+def test_threads_that_share_a_program_do_not_mix_their_answers() -> None:
+    """Two folds with different texts, lists and hashes run one program at once; each gets its own values."""
+    program = Program(
+        "data.card.matches('[02468]$') && (in_list('some', data.card) || in_cidr('nets', data.ip))", SCOPE
+    )
+
+    def work(seed: int) -> list[str]:
+        held = Lists()
+        for number in range(seed, 4000, 3):
+            held.add("some", f"card-{number}", expires=50 if number % 2 else 0)
+        held.add("nets", f"10.{seed}.0.0/16")
+        found = []
+        for start in range(0, 4000, 500):
+            data = [{"card": f"card-{n}", "ip": f"10.{n % 5}.0.1"} for n in range(start, start + 500)]
+            rows = [(Event(id="", source="", type="x", time=0, tau=40, data=one), {}, None) for one in data]
+            sample = Sample(rows, held, lines=False)
+            sample.wide = Rows(sample.events, NAMES, Hasher(bytes([seed]) * 16))
+            found += differences(program, sample.alone(program), sample.columns(program, sample.wide))
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, (0, 1, 0, 2))) == [[]] * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,19 +121,21 @@ def _row_by_row(call: Callable[..., Any], parts: list[Step], type_: str) -> Step
 class _Covered:
     """Until when the network that an address lies in is on a list: answers that hold until the list changes."""
 
-    __slots__ = ("_answers", "_lists", "_name", "_version")
+    __slots__ = ("_answers", "_lists", "_lock", "_name", "_version")
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._lists = NO_LISTS
         self._version = -1
+        self._lock = Lock()
         self._answers = Remembered(self._until, "int")
 
     def limits(self, lists: Lists, text: Text, causes: Causes | None) -> tuple[np.ndarray, np.ndarray | None]:
-        if lists is not self._lists or lists.version(self._name) != self._version:
-            self._answers.forget()
-            self._lists, self._version = lists, lists.version(self._name)
-        return self._answers.answers(text, causes)
+        with self._lock:
+            if lists is not self._lists or lists.version(self._name) != self._version:
+                self._answers.forget()
+                self._lists, self._version = lists, lists.version(self._name)
+            return self._answers.answers(text, causes)
 
     def _until(self, text: str) -> int:
         address = address_of(text)

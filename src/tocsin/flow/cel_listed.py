@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,14 +18,18 @@ ROOM = 16
 
 
 class HashedList:
-    """One list by the hashes of its values; it follows the list by what changed since it was last asked."""
+    """One list by the hashes of its values; it follows the list by what changed since it was last asked.
 
-    __slots__ = ("_bitmap", "_hasher", "_lists", "_mask", "_name", "_seen", "_until")
+    Folds of several threads may ask at once: one after the other.
+    """
+
+    __slots__ = ("_bitmap", "_hasher", "_lists", "_lock", "_mask", "_name", "_seen", "_until")
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._lists: Lists | None = None
         self._hasher: Hasher | None = None
+        self._lock = Lock()
         self._seen = 0
         self._until: dict[int, int] = {}
         self._bitmap = np.zeros(0, bool)
@@ -32,12 +37,14 @@ class HashedList:
 
     def limits(self, lists: Lists, text: Text) -> np.ndarray:
         """Return the tau before which each text is on the list, int64 [n]; 0 where it is not. Texts have hashes."""
-        self._follow(lists, text)
-        limits = np.zeros(len(text.hashes) if text.hashes is not None else 0, np.int64)
-        if self._until and text.hashes is not None:
-            rows = np.flatnonzero(self._bitmap[text.hashes & self._mask])
-            get = self._until.get
-            limits[rows] = [get(key, 0) for key in text.hashes[rows].tolist()]
+        hashes = text.hashes
+        limits = np.zeros(0 if hashes is None else len(hashes), np.int64)
+        with self._lock:
+            self._follow(lists, text)
+            if self._until and hashes is not None:
+                rows = np.flatnonzero(self._bitmap[hashes & self._mask])
+                get = self._until.get
+                limits[rows] = [get(key, 0) for key in hashes[rows].tolist()]
         return limits
 
     def _follow(self, lists: Lists, text: Text) -> None:

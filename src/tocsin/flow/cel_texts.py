@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,10 +124,10 @@ class Remembered:
     """A function of one text, whose answers are remembered by hash: texts come again and again.
 
     A table of ``SLOTS`` places with two places a text: found by two gathers, filled row by row; a text that finds both
-    taken takes the second.
+    taken takes the second. Programs are shared, so folds of several threads may ask at once: one after the other.
     """
 
-    __slots__ = ("_call", "_codes", "_faults", "_keys", "_seed", "_values", "blank")
+    __slots__ = ("_call", "_codes", "_faults", "_keys", "_lock", "_seed", "_values", "blank")
 
     def __init__(self, call: Callable[[str], Any], type_: str) -> None:
         self._call, self.blank = call, BLANK[type_]
@@ -135,6 +136,7 @@ class Remembered:
         self._codes = np.empty(0, np.int8)
         self._faults = False
         self._seed = b""
+        self._lock = Lock()
 
     def forget(self) -> None:
         """Drop all answers."""
@@ -145,8 +147,14 @@ class Remembered:
         hashes = text.hashes
         if hashes is None or text.hasher is None:
             return self._one_by_one(text, causes)
-        if text.hasher.seed != self._seed:
-            self._empty(text.hasher.seed)
+        with self._lock:
+            return self._looked_up(text, hashes, text.hasher, causes)
+
+    def _looked_up(
+        self, text: Text, hashes: np.ndarray, hasher: Hasher, causes: Causes | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        if hasher.seed != self._seed:
+            self._empty(hasher.seed)
         places = hashes & _MASK
         missed = self._keys[places] != hashes
         if causes is not None:

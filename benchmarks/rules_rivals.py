@@ -1,0 +1,117 @@
+"""Rules beside other engines in one process, turn by turn: in batches and one event at a time; and what a reload costs.
+
+Each function returns a plain dict. Rivals are those of ``benchmarks.rivals.rules`` that are installed here: the Rust
+CEL package, and zen-engine. They get the same rules, events and features.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from benchmarks.feed import median, one_core, seconds_of
+from benchmarks.flow_rules import BATCH, BUSIEST_PER_S, Judged, judged, work
+from benchmarks.plane import EXACT, BenchDesk, rule_book
+from benchmarks.rivals.rules import ENGINES
+from tocsin.flow.rules import RuleSet, fired
+from tocsin.flow.wide.rows import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COUNTS = (1, 10, 50, 100, 200, 500)
+SINGLES = 1_000
+TURN_S = 1.0
+MODULES = {"Rust CEL": "cel", "zen-engine": "zen"}
+
+
+def rules_of(count: int) -> RuleSet:
+    """Return the first rules of the book, in force."""
+    return RuleSet([BenchDesk(EXACT, rule_book(count, EXACT, busiest_per_s=BUSIEST_PER_S))], ())
+
+
+def batch_us(given: Judged, count: int) -> float:
+    """Return microseconds an event in batches of 8192 scanned lines, columns read anew; the first batch is left out."""
+    group = rules_of(count).by_desk["bench"]
+    counters: Counter[str] = Counter()
+    scores = np.full(BATCH, np.nan)
+    with one_core():
+        took = [
+            seconds_of(fired, group, rows, table, scores, given.lists, counters) / rows.n for rows, table in given.rows
+        ]
+    return median(took[1:]) * 1e6
+
+
+def single_us(given: Judged, count: int, singles: int = SINGLES) -> float:
+    """Return microseconds for one event alone, its features included: the median over the mix of the stream."""
+    group = rules_of(count).by_desk["bench"]
+    counters: Counter[str] = Counter()
+    rows, table = given.rows[0]
+    score = np.full(1, np.nan)
+    alone = [(Rows([rows.events[row]], rows.names, rows.hasher), table.pick(np.array([row]))) for row in range(singles)]
+    with one_core():
+        for one, features in alone:
+            fired(group, one, features, score, given.lists, counters)
+        took = [seconds_of(fired, group, one, features, score, given.lists, counters) for one, features in alone]
+    return median(took) * 1e6
+
+
+def curves(seed: int, counts: Sequence[int] = COUNTS) -> dict[str, dict[str, float]]:
+    """Return microseconds an event by the number of rules, one event alone and in batches of 8192."""
+    return {
+        "single": {str(count): round(single_us(judged(seed, 1), count), 2) for count in counts},
+        "batch": {str(count): round(batch_us(judged(seed, 5), count), 3) for count in counts},
+    }
+
+
+def reload_ms(count: int = 200, rounds: int = 5) -> dict[str, float]:
+    """Return milliseconds of a reload in which one rule of ``count`` changes: beforehand, and in the fold's thread."""
+    rules = RuleSet([BenchDesk(EXACT)], ())
+    book = rule_book(count, EXACT, busiest_per_s=BUSIEST_PER_S)
+    documents = [msgspec.to_builtins(msgspec.structs.replace(rule, desk="bench")) for rule in book]
+    first = seconds_of(rules.prepare, documents)
+    rules.replace(documents)
+    prepared, replaced = [], []
+    for number in range(rounds):
+        changed = [{**documents[0], "when": f"data.amount > {number}"}, *documents[1:]]
+        prepared.append(seconds_of(rules.prepare, changed))
+        replaced.append(seconds_of(rules.replace, msgspec.json.decode(msgspec.json.encode(changed))))
+    return {
+        "first_prepare_ms": round(first * 1e3, 1),
+        "prepare_ms": round(median(prepared) * 1e3, 1),
+        "replace_ms": round(median(replaced) * 1e3, 2),
+    }
+
+
+def against(seed: int, count: int = 50, rounds: int = 5) -> dict[str, Any]:
+    """Return ours and each rival's microseconds an event, batch and single, and the ratios; medians of turns.
+
+    ``rules_vs_cel`` is the CEL package's time over ours in batches of 8192.
+    """
+    given = judged(seed, 2)
+    task = work(given, count, TURN_S)
+    present = [name for name, module in MODULES.items() if find_spec(module) is not None]
+    ours: list[float] = []
+    single: list[float] = []
+    theirs: dict[str, list[float]] = {name: [] for name in present}
+    for turn in range(rounds):
+        ours.append(batch_us(judged(seed + turn, 3), count))
+        single.append(single_us(given, count))
+        for name in present:
+            hits, seconds, _ = ENGINES[name][0](task["rules"], task["rows"], task["lists"], TURN_S)
+            theirs[name].append(seconds / len(hits) * 1e6)
+    found: dict[str, Any] = {
+        "rules": count,
+        "batch_us": round(median(ours), 3),
+        "single_us": round(median(single), 2),
+        "rivals_us": {name: round(median(took), 2) for name, took in theirs.items()},
+    }
+    for name, took in theirs.items():
+        key = "rules_vs_cel" if name == "Rust CEL" else "rules_vs_zen"
+        found[key] = round(median(took) / median(ours), 1)
+        found[f"{key}_single"] = round(median(took) / median(single), 1)
+    return found
