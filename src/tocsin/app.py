@@ -161,6 +161,7 @@ class Tocsin:
             ack_memory=settings.verdict_ack == "memory",
             plane=self.plane,
             wide=self._wide_lane(),
+            shop=settings.shop,
             wide_records=blocks,
         )
         self.replayed = Replayed()
@@ -270,7 +271,7 @@ class Tocsin:
 
     def _covered(self, seq: int) -> None:
         """Let the journal know up to where snapshots stand for it."""
-        if self.snapshots is not None:
+        if self.snapshots is not None and isinstance(self.journal, SegmentJournal):
             self.journal.covered(self.snapshots.covered())
 
     def _actuators(self) -> tuple[Actuator, ...]:

@@ -106,7 +106,7 @@ class WideEngine:
     wide = True
 
     def __init__(self, currency: str, hasher: Hasher, log_events: int) -> None:
-        from tocsin.flow.wide.rowdeadlines import RowDeadlines
+        from tocsin.flow.wide.deadlines import WideDeadlines
         from tocsin.flow.wide.series import WideTracks
 
         self.names = Names()
@@ -115,7 +115,7 @@ class WideEngine:
         self._log_events = log_events
         self.windows = self.fresh_windows()
         self.tracks = WideTracks(currency, hasher)
-        self.deadlines = RowDeadlines(hasher)
+        self.deadlines = WideDeadlines(hasher)
 
     def batch(self, events: Sequence[Event]) -> PlainBatch:
         """Return events as columns."""

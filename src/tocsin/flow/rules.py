@@ -14,7 +14,7 @@ from tocsin.flow.rule_groups import Group
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     import numpy as np
 
@@ -57,19 +57,21 @@ class Prepared(msgspec.Struct, frozen=True):
     errors: list[str]
 
 
-def check_rule(rule: Rule, desks: Sequence[Desk]) -> Program:
-    """Return the program of a rule as these desks would run it.
+def check_rule(rule: Rule, desks: Sequence[Desk], house: Collection[str] = ()) -> Program:
+    """Return the program of a rule as these desks would run it; ``house`` names windows that people declared.
 
     Raises CelError at the place in ``when`` that is wrong, Misconfigured where the rule names an unknown desk.
     """
-    return _ready(rule, {desk.name: desk for desk in desks}).program
+    return _ready(rule, {desk.name: desk for desk in desks}, house).program
 
 
-def _ready(rule: Rule, desks: dict[str, Desk]) -> Ready:
+def _ready(rule: Rule, desks: dict[str, Desk], house: Collection[str]) -> Ready:
     if rule.desk and rule.desk not in desks:
         raise Misconfigured(f"rule {rule.id}: there is no desk {rule.desk!r}; desks: {', '.join(desks)}")
     owners = [desks[rule.desk]] if rule.desk else list(desks.values())
     features = dict.fromkeys(window.name for desk in owners for window in desk.windows)
+    if not rule.desk:
+        features |= dict.fromkeys(house)
     types = rule.on or tuple(dict.fromkeys(kind for desk in owners for kind in desk.reads))
     return Ready(rule, types, compile_expression(rule.when, RULE.narrow(types, features)))
 
@@ -79,6 +81,8 @@ class RuleSet:
 
     def __init__(self, desks: Sequence[Desk], stored: Iterable[Rule]) -> None:
         self._desks = {desk.name: desk for desk in desks}
+        self.house: Collection[str] = ()
+        """Windows that people declared, which rules of no desk read."""
         own = [msgspec.structs.replace(rule, desk=rule.desk or desk.name) for desk in desks for rule in desk.rules]
         self._own = {rule.id: self._compiled(rule, {}) for rule in own}
         self._stored = {rule.id: self._compiled(rule, {}) for rule in stored}
@@ -90,7 +94,7 @@ class RuleSet:
         if before is not None and before.rule == rule:
             return before
         try:
-            return _ready(rule, self._desks)
+            return _ready(rule, self._desks, self.house)
         except CelError as error:
             raise Misconfigured(f"rule {rule.id}: {error}") from error
 
@@ -149,6 +153,10 @@ class RuleSet:
             )
             for ready in {**self._own, **self._stored}.values()
         ]
+
+    def documents(self) -> list[Any]:
+        """Return the stored rules as plain values."""
+        return [msgspec.to_builtins(ready.rule) for ready in self._stored.values()]
 
     def canonical(self) -> list[str]:
         """Return the rules in force in one form."""

@@ -17,7 +17,7 @@ import logging
 import os
 import struct
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import numpy as np
@@ -83,7 +83,7 @@ class SnapshotStore:
         path = self.folder / f"{seq:020d}{SUFFIX}.new"
         plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         stored = [
-            Stored(name, array.dtype.str, array.shape, 0, zlib.crc32(memoryview(array).cast("B")) if array.size else 0)
+            Stored(name, array.dtype.str, array.shape, 0, zlib.crc32(_bytes(array)) if array.size else 0)
             for name, array in plain.items()
         ]
         stored = _place(stored)
@@ -95,7 +95,7 @@ class SnapshotStore:
             self._disk.write_all(file, [header, index])
             for one in stored:
                 if one.size:
-                    self._disk.write_all(file, [memoryview(plain[one.name]).cast("B")], begin + one.offset)
+                    self._disk.write_all(file, [_bytes(plain[one.name])], begin + one.offset)
             self._disk.fdatasync(file)
         except OSError:
             path.unlink(missing_ok=True)
@@ -153,7 +153,7 @@ def read(path: Path) -> Snapshot:
             array = np.empty(one.shape, np.dtype(one.dtype))
             if one.size:
                 file.seek(_paged(_HEADER.size + length) + one.offset)
-                view = memoryview(array).cast("B")
+                view = _bytes(array)
                 if file.readinto(view) != one.size or zlib.crc32(view) != one.crc:
                     raise ValueError(f"the array {one.name} is damaged")
             arrays[one.name] = array
@@ -171,3 +171,7 @@ def _place(stored: list[Stored]) -> list[Stored]:
 
 def _paged(size: int) -> int:
     return -(-size // PAGE) * PAGE
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return memoryview(cast("Any", array)).cast("B")

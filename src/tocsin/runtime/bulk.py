@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tocsin.core.signal import Verdict
     from tocsin.flow.fold import Folded
     from tocsin.flow.outputs import Scored
+    from tocsin.flow.wide.lines import LineRows
     from tocsin.flow.wide.rows import Rows
     from tocsin.flow.wide.scan_chunk import Chunk
     from tocsin.runtime.embedded import EmbeddedHost
@@ -50,7 +51,7 @@ class Bulk:
         host, chunk, rows = self._host, one.chunk, slice(one.start, one.stop)
         began = time.perf_counter()
         clock = FOR_EVER if host.data_clock else host.clock_now()
-        seqs, taus, fresh = host.stamper.stamp_rows(chunk.identity[rows], chunk.times[rows], clock)
+        seqs, taus, fresh = host.row_stamper.stamp_rows(chunk.identity[rows], chunk.times[rows], clock)
         chunk.seqs[rows], chunk.taus[rows] = seqs, taus
         count = int(fresh.sum())
         host.counters["accepted"] += count
@@ -62,7 +63,7 @@ class Bulk:
         batch = line_rows(chunk, one.start, one.stop)
         if count < len(fresh):
             batch = batch.pick(np.flatnonzero(fresh))
-        lines = batch.lines()
+        lines = cast("LineRows", batch).lines()
         types = tuple(batch.names.types[code] for code in np.unique(batch.kinds).tolist())
         block = self._records.Block(int(batch.seqs[0]), batch.taus.copy(), lines, types)
         host.put(Parcel([block], partial(one.close, fresh), size=len(lines), rows=count))
@@ -91,10 +92,10 @@ class Bulk:
 
     def read(self, block: Any) -> Iterator[Rows]:
         """Yield the rows of a block of the journal, stamped as they were, and remember their identities."""
-        host, events = self._host, block.events()
-        for event in events:
-            host.stamper.restore(event)
-        yield cast("Rows", host.fold.engine.batch(events))
+        for rows in self._host.reader().rows(block):
+            stamped = cast("LineRows", rows)
+            self._host.row_stamper.restore_rows(stamped.of(stamped.chunk.identity), rows.seqs, rows.taus)
+            yield rows
 
     def note(self, batch: Rows, folded: Folded, wide: Sequence[Any]) -> None:
         """Let the views count a batch of a replay."""

@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tocsin.core.events import Event
 from tocsin.core.signal import Decision, Verdict
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from tocsin.runtime.clock import DataClock, SystemClock
     from tocsin.runtime.feed import Feed
     from tocsin.runtime.follower import Follower
+    from tocsin.runtime.reading import Reader
     from tocsin.runtime.snapshotting import Snapshotter
-    from tocsin.runtime.stamping import Stamping
+    from tocsin.runtime.stamping import RowStamping, Stamping
     from tocsin.runtime.widelane import Slice, WideLane
     from tocsin.telemetry import Plane
 
@@ -95,6 +96,7 @@ class EmbeddedHost:
         fallback: Decision = Decision.ALLOW,
         verdict_mode: str = "shadow",
         ack_memory: bool = False,
+        shop: str = "default",
     ) -> None:
         self.fold = fold
         self.views = views
@@ -110,6 +112,8 @@ class EmbeddedHost:
         """Desks that raised and are left out since, with what they raised."""
         self.plane = plane
         self._ack_memory = ack_memory
+        self._shop = shop
+        self._reader: Reader | None = None
         self._feed = feed
         self._clock = clock
         self._downstream = downstream
@@ -183,6 +187,11 @@ class EmbeddedHost:
     @journal.setter
     def journal(self, journal: Journal) -> None:
         self._outbox.journal = journal
+
+    @property
+    def row_stamper(self) -> RowStamping:
+        """The stamper where the plane is compiled: it stamps rows as well."""
+        return cast("RowStamping", self.stamper)
 
     @property
     def queued(self) -> int:
@@ -465,6 +474,14 @@ class EmbeddedHost:
                     job.event, None, mode=self.verdict_mode, fallback=self.fallback, degraded="journal unavailable"
                 )
             )
+
+    def reader(self) -> Reader:
+        """Return who reads the journal for this fold, one for the thread that asks."""
+        from tocsin.runtime.reading import Reader
+
+        if self._reader is None:
+            self._reader = Reader(self.fold.engine, self._shop)
+        return self._reader
 
     # Recovery and configuration ---------------------------------------------------------------------------------
 

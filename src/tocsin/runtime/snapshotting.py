@@ -128,8 +128,8 @@ class Snapshotter:
         """Put a snapshot (``ledger.snapshots.Snapshot``) into a host that has folded nothing; return its seq."""
         parts = {part: _part(part, found.arrays) for part in PARTS}
         restore_into(self._host.fold, found.meta["fold"], parts["fold"])
-        self._host.stamper.memory.restore(found.meta["ids"], parts["ids"])
-        self._host.stamper.resume()
+        self._host.row_stamper.memory.restore(found.meta["ids"], parts["ids"])
+        self._host.row_stamper.resume()
         self._host.views.restore(found.meta["views"], parts["views"])
         self._host.apply_mode(found.meta["modes"])
         self._seq = int(found.seq)
@@ -139,7 +139,7 @@ class Snapshotter:
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         host = self._host
-        own = {"fold": state_of(host.fold), "ids": host.stamper.memory.state(), "views": host.views.state()}
+        own = {"fold": state_of(host.fold), "ids": host.row_stamper.memory.state(), "views": host.views.state()}
         meta: dict[str, Any] = {part: found[0] for part, found in own.items()}
         meta["modes"] = {"verdict_mode": host.verdict_mode, "verdict_fallback": host.fallback.value}
         arrays = {f"{part}/{name}": array for part, (_, found) in own.items() for name, array in found.items()}

@@ -39,6 +39,10 @@ class RowStamping(Stamping, Protocol):
 
     memory: Any
 
+    def restore_rows(self, identity: np.ndarray, seqs: np.ndarray, taus: np.ndarray) -> None:
+        """Take up rows from the journal."""
+        ...
+
     def resume(self) -> None:
         """Go on from where the memory stands."""
         ...

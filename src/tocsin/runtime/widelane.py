@@ -51,11 +51,25 @@ class LinesReceipt(msgspec.Struct, frozen=True):
 class Admitted(Protocol):
     """What a door made of a body, or of the part of it that the chunk had room for."""
 
-    start: int
-    stop: int
-    refused: Sequence[Any]
-    rest: int
-    """Where in the body the part ends that was not read, -1 where all of it was."""
+    @property
+    def start(self) -> int:
+        """First row."""
+        ...
+
+    @property
+    def stop(self) -> int:
+        """Row behind the last."""
+        ...
+
+    @property
+    def refused(self) -> Sequence[tuple[int, Any, BadEvent]]:
+        """Number of the line, what could be read of it, and why it was refused."""
+        ...
+
+    @property
+    def rest(self) -> int:
+        """Where in the body the part begins that was not read, -1 where all of it was."""
+        ...
 
 
 class LineDoor(Protocol):
