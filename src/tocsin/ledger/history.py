@@ -10,28 +10,25 @@ from __future__ import annotations
 
 import os
 import threading
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 import polars as pl
 
 from tocsin.errors import Misconfigured
-from tocsin.ledger.blocks import Block, Columns
+from tocsin.ledger.compaction import day_of, frames_of
 from tocsin.ledger.disk import Disk
-from tocsin.ledger.opening import events_in, items_of
 from tocsin.ledger.tables import FEATURES, columns_of_frame, events_of, frame_of, frame_of_columns, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from tocsin.core.events import Event
+    from tocsin.ledger.blocks import Columns
     from tocsin.ledger.shelf import Closed
 
 MANIFEST = "manifest.ndjson"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ZSTD_LEVEL = 3
 
 
@@ -122,11 +119,11 @@ class History:
         with self._guard:
             if self._entries and segment.first != self.through() + 1:
                 raise ValueError(f"a segment that begins with {segment.first} after {self.through()}")
-            groups, columns = _grouped(segment, wanted, pause)
+            frames, columns = frames_of(segment, wanted, pause)
             stem = f"{segment.first:020d}-{segment.last:020d}"
-            files = [self._write(frame_of(table, events), table, day, stem) for (table, day), events in groups.items()]
+            files = [self._write(pl.concat(parts), table, day, stem) for (table, day), parts in frames.items()]
             for number, one in enumerate(columns):
-                day = _day(int(one.tau[0]))
+                day = day_of(int(one.tau[0]))
                 files.append(self._write(frame_of_columns(one), FEATURES + one.desk, day, f"{stem}-{number:06d}"))
             entry = Entry(segment.first, segment.last, whole, files)
             self._append(entry)
@@ -149,7 +146,7 @@ class History:
         with self._guard:
             entries, leaving = [], []
             for entry in self._entries:
-                old = [file for file in entry.files if file.day < _day(now, days(file.table))]
+                old = [file for file in entry.files if file.day < day_of(now, days(file.table))]
                 leaving += old
                 kept = [file for file in entry.files if file not in old]
                 entries.append(msgspec.structs.replace(entry, files=kept) if old else entry)
@@ -237,52 +234,3 @@ class History:
     def _store(self, entries: list[Entry]) -> None:
         self._disk.replace(self.folder / MANIFEST, b"".join(msgspec.json.encode(one) + b"\n" for one in entries))
         self._entries = entries
-
-
-def _grouped(
-    segment: Closed, wanted: Callable[[str], bool], pause: Callable[[], object]
-) -> tuple[dict[tuple[str, str], list[Event]], list[Columns]]:
-    """Return a segment's wanted events by table and day, and its columns with rows."""
-    groups: dict[tuple[str, str], list[Event]] = {}
-    columns: list[Columns] = []
-    for item in items_of(segment.path, segment.first, None):
-        pause()
-        if isinstance(item, Columns):
-            if len(item.seq):
-                columns.append(item)
-            continue
-        if isinstance(item, Block):
-            events: Sequence[Event] = events_in(segment.path, item, wanted)
-        else:
-            events = [event for event in item if wanted(event.type)]
-        day = ("", 0, 0)
-        for event in events:
-            if not day[1] <= event.tau < day[2]:
-                name = _day(event.tau)
-                start = (datetime.fromisoformat(name).replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
-                day = (name, start, start + 86_400_000_000)
-            groups.setdefault((table_of(event.type), day[0]), []).append(event)
-    return groups, _joined(columns)
-
-
-def _joined(columns: list[Columns]) -> list[Columns]:
-    """Return the columns with those of one desk, model and set of features put together."""
-    groups: dict[tuple[str, str, tuple[str, ...], int], list[Columns]] = {}
-    for one in columns:
-        groups.setdefault((one.desk, one.model, one.names, int(one.tau[0]) // 86_400_000_000), []).append(one)
-    return [_concatenated(group) for group in groups.values()]
-
-
-def _concatenated(group: list[Columns]) -> Columns:
-    return msgspec.structs.replace(
-        group[-1],
-        seq=np.concatenate([one.seq for one in group]),
-        tau=np.concatenate([one.tau for one in group]),
-        score=np.concatenate([one.score for one in group]),
-        decision=np.concatenate([one.decision for one in group]),
-        features=np.concatenate([one.features for one in group]),
-    )
-
-
-def _day(tau: int, less: int = 0) -> str:
-    return f"{_EPOCH + timedelta(microseconds=tau) - timedelta(days=less):%Y-%m-%d}"
