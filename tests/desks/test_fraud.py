@@ -22,6 +22,7 @@ from tocsin.desks.fraud.model import unpack
 from tocsin.errors import Misconfigured
 from tocsin.flow.batch import FeatureTable, PlainBatch
 from tocsin.methods.costs import Costs
+from tocsin.methods.gate import Gate
 
 QUICK = Plan(rounds=30, bags=2, folds=3)
 START = 1_700_000_000_000_000
@@ -293,3 +294,50 @@ def test_somebody_who_insists_is_told_of(artefact: bytes) -> None:
     assert (signal.kind, signal.subject) == ("account-fraud", f"card:c{row[0] % 50}")
     assert signal.loss_per_minute > 0
     assert signal.onset <= signal.tau < signal.onset + MINUTE
+
+
+def test_the_desk_reads_only_what_its_model_reads(artefact: bytes) -> None:
+    """The few windows and derived features behind a model give the scores of the full input, to the last bit."""
+    desk, data = FraudDesk().with_model(artefact), labels()
+    model = desk.model
+    assert model is not None
+    full = model_input(data.x, data.names, data.amount.astype(float), data.time)
+    scores = desk.judge(*stream(data, np.arange(3000))).scores
+    assert np.array_equal(scores, model.calibration(model.raw(full)))
+    assert len(model.windows) < len(SERVED)
+
+
+def test_scores_are_the_library_s() -> None:
+    """The shipped model scores as the mean of LightGBM's own predictions, and explains as they do within 1e-9."""
+    model = shipped().model
+    assert model is not None and model.trees is not None
+    rng = np.random.default_rng(0)
+    x = np.round(rng.lognormal(2, 3, (500, len(model.features))))
+    x[rng.random(x.shape) < 0.2] = np.nan
+    total, parts = np.zeros(500), np.zeros((50, len(model.features) + 1))
+    for booster in model.trees.boosters:
+        total += np.asarray(booster.predict(x, raw_score=True))
+        parts += np.asarray(booster.predict(x[:50], pred_contrib=True))
+    count = len(model.trees.boosters)
+    assert np.array_equal(model.trees.raw(x), total / count)
+    assert model.trees.contributions(x[:50]) == pytest.approx(parts / count, rel=1e-9, abs=1e-9)
+
+
+def test_a_gate_leaves_rows_out_and_changes_no_other(artefact: bytes) -> None:
+    """What does not pass has no score and no decision; what passes has those it would have without the gate."""
+    data = labels()
+    gate = Gate(least={"amount": 8000.0, "merchant_risk_7d": 0.1})
+    plain = FraudDesk().with_model(artefact).judge(*stream(data, np.arange(3000)))
+    gated = FraudDesk(plan=Plan(gate=gate)).with_model(artefact).judge(*stream(data, np.arange(3000)))
+    passed = np.flatnonzero((data.amount >= 8000) | (data.x[:, SERVED.index("merchant_risk_7d")] >= 0.1))
+    out = np.setdiff1d(np.arange(3000), passed)
+    assert 0 < len(passed) < 3000
+    assert np.isnan(gated.scores[out]).all()
+    assert np.array_equal(gated.scores[passed], plain.scores[passed])
+    assert gated.decisions == {row: answer for row, answer in plain.decisions.items() if row in set(passed.tolist())}
+    with pytest.raises(Misconfigured, match="no_such"):
+        FraudDesk(plan=Plan(gate=Gate(least={"no_such": 1.0})))
+    with pytest.raises(Misconfigured, match="does not read"):
+        FraudDesk(plan=Plan(gate=Gate(least={"ip_n_1h": 1.0}))).with_model(artefact)
+    with pytest.raises(ValueError, match="finite limit"):
+        Gate(least={})

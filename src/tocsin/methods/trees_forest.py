@@ -126,7 +126,8 @@ class Forest:
         x = np.ascontiguousarray(np.atleast_2d(x), np.float64)
         if x.shape[1] != self.features:
             raise ValueError(f"the trees read {self.features} features, not {x.shape[1]}")
-        return x
+        # Rows that may not be written to are another type to the compiler: it would compile every kernel again.
+        return x if x.flags.writeable else x.copy()
 
 
 class _Flat:

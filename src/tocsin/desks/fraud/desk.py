@@ -19,6 +19,7 @@ from tocsin.desks.fraud.declarations import KINDS, PAYMENT, RULES, SCORED, SERIE
 from tocsin.desks.fraud.features import CODES, LEAST, NAMES, REASONS, UNKNOWN, UNUSUAL, model_input
 from tocsin.desks.fraud.learning import Plan, learn
 from tocsin.desks.fraud.model import FraudModel, unpack
+from tocsin.errors import Misconfigured
 from tocsin.methods.costs import ANSWERS
 from tocsin.methods.reasons import strongest
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         Series,
         Window,
     )
+    from tocsin.methods.gate import Gate
 
 DECISIONS = tuple(Decision(answer) for answer in ANSWERS)
 RISKY = 0.5
@@ -76,6 +78,8 @@ class FraudDesk:
         self.model = model
         self.digest = digest
         self.plan = plan or Plan()
+        if self.plan.gate is not None:
+            _check_gate(self.plan.gate, NAMES if model is None else model.features)
 
     def judge(self, batch: Batch, features: Features) -> Judgement:
         """Score payments, explain and answer those worth it, and notice card testing."""
@@ -91,13 +95,14 @@ class FraudDesk:
         if self.model is None or not len(rows):
             return Judgement(scores=scores, signals=signals, model=self.digest)
         amount = amounts.values[rows]
-        x = model_input(features.matrix(self.model.windows)[rows], self.model.windows, amount, _times(batch, rows))
+        model, time = self.model, _times(batch, rows)
+        x = model_input(features.matrix(model.windows)[rows], model.windows, amount, time, model.derived)
         if self.plan.gate is not None:
             passed = np.flatnonzero(self.plan.gate(lambda name: x[:, NAMES.index(name)]))
             rows, amount, x = rows[passed], amount[passed], x[passed]
-        p = self.model.calibration(self.model.raw(x))
+        p = model.calibration(model.raw(x))
         scores[rows] = p
-        answers = self.model.costs.cheapest(p, amount)
+        answers = model.costs.cheapest(p, amount)
         worth = np.flatnonzero(answers > 0)
         reasons = self.explain(x[worth])
         signals.extend(_insisting(batch, features, rows[worth], p[worth]))
@@ -156,6 +161,13 @@ class FraudDesk:
     def playbooks(self) -> Sequence[Playbook]:
         """Return the playbooks beside the desk."""
         return _playbooks()
+
+
+def _check_gate(gate: Gate, known: Sequence[str]) -> None:
+    """Refuse limits on what is not read: nothing would ever pass by them."""
+    foreign = sorted(set(gate.least) - set(known))
+    if foreign:
+        raise Misconfigured(f"fraud gate: the model does not read {', '.join(foreign)}; set limits on what it reads")
 
 
 def _times(batch: Batch, rows: np.ndarray) -> np.ndarray:

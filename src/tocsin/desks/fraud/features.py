@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,45 +18,50 @@ if TYPE_CHECKING:
 SERVED = tuple(window.name for window in WINDOWS if isinstance(window, Window | Ratio))
 """The names of the windows, in the order in which verdicts journal them."""
 
-DERIVED = (
-    "amount",
-    "amount_over_usual",
-    "amount_deviation",
-    "amount_over_28d",
-    "amount_over_7d",
-    "usual_amount",
-    "lift_1d",
-    "lift_7d",
-    "lift_14d",
-    "spread_7d",
-    "spread_14d",
-    "account_over_28d",
-    "hour",
-    "weekday",
-)
+
+class Payment:
+    """What derived features are made from: the windows of rows, their amounts [n] and times [n]."""
+
+    def __init__(self, x: np.ndarray, amount: np.ndarray, time: np.ndarray) -> None:
+        self._x, self.amount, self.time = x, amount, time
+
+    def __getitem__(self, window: str) -> np.ndarray:
+        """Return a window's values, NaN where missing."""
+        return self._x[:, _PLACE[window]]
+
+    @cached_property
+    def usual(self) -> np.ndarray:
+        """The card's usual amount: matured payments without those that turned out to be fraud, at least two."""
+        count = self["card_base_56d"] - self["card_fraud_56d"]
+        total = self["card_base_mean"] * self["card_base_56d"] - self["card_fraud_sum_56d"]
+        return np.where((count >= 2) & (total > 0), total / count, np.nan)
+
+
+USUAL = ("card_base_56d", "card_fraud_56d", "card_base_mean", "card_fraud_sum_56d")
+MADE: dict[str, tuple[tuple[str, ...], Callable[[Payment], np.ndarray]]] = {
+    "amount": ((), lambda of: of.amount),
+    "amount_over_usual": (USUAL, lambda of: of.amount / of.usual),
+    "amount_deviation": (
+        ("card_base_mean", "card_base_std"),
+        lambda of: (of.amount - of["card_base_mean"]) / of["card_base_std"],
+    ),
+    "amount_over_28d": (("card_mean_28d",), lambda of: of.amount / of["card_mean_28d"]),
+    "amount_over_7d": (("card_mean_7d",), lambda of: of.amount / of["card_mean_7d"]),
+    "usual_amount": (USUAL, lambda of: of.usual),
+    "lift_1d": (("card_mean_1d", *USUAL), lambda of: of["card_mean_1d"] / of.usual),
+    "lift_7d": (("card_mean_7d", *USUAL), lambda of: of["card_mean_7d"] / of.usual),
+    "lift_14d": (("card_mean_14d", *USUAL), lambda of: of["card_mean_14d"] / of.usual),
+    "spread_7d": (("card_std_7d", *USUAL), lambda of: of["card_std_7d"] / of.usual),
+    "spread_14d": (("card_std_14d", *USUAL), lambda of: of["card_std_14d"] / of.usual),
+    "account_over_28d": (("account_mean_28d",), lambda of: of.amount / of["account_mean_28d"]),
+    "hour": ((), lambda of: (of.time % DAY) / HOUR),
+    "weekday": ((), lambda of: (of.time // DAY + 3) % 7),
+}
+"""Each derived feature: the windows behind it, and how it is made."""
+DERIVED = tuple(MADE)
 NAMES = (*DERIVED, *SERVED)
 UNDATED = frozenset({"amount", "hour", "weekday"})
 """Derived features that look at the payment alone; the others look as far back as the card's usual amount."""
-
-
-_USUAL = ("card_base_56d", "card_fraud_56d", "card_base_mean", "card_fraud_sum_56d")
-MADE_OF: dict[str, tuple[str, ...]] = {
-    "amount": (),
-    "amount_over_usual": _USUAL,
-    "amount_deviation": ("card_base_mean", "card_base_std"),
-    "amount_over_28d": ("card_mean_28d",),
-    "amount_over_7d": ("card_mean_7d",),
-    "usual_amount": _USUAL,
-    "lift_1d": ("card_mean_1d", *_USUAL),
-    "lift_7d": ("card_mean_7d", *_USUAL),
-    "lift_14d": ("card_mean_14d", *_USUAL),
-    "spread_7d": ("card_std_7d", *_USUAL),
-    "spread_14d": ("card_std_14d", *_USUAL),
-    "account_over_28d": ("account_mean_28d",),
-    "hour": (),
-    "weekday": (),
-}
-"""The windows behind each derived feature."""
 
 
 def _spans() -> dict[str, int]:
@@ -124,11 +129,17 @@ def windows_of(features: Sequence[str]) -> tuple[str, ...]:
     >>> sorted(windows_of(["amount_over_7d", "hour", "ip_n_1h"]))
     ['card_mean_7d', 'ip_n_1h']
     """
-    needed = {window for name in features for window in MADE_OF.get(name, (name,))}
+    needed = {window for name in features for window in (MADE[name][0] if name in MADE else (name,))}
     return tuple(name for name in SERVED if name in needed)
 
 
-def model_input(served: np.ndarray, names: Sequence[str], amount: np.ndarray, time: np.ndarray) -> np.ndarray:
+def model_input(
+    served: np.ndarray,
+    names: Sequence[str],
+    amount: np.ndarray,
+    time: np.ndarray,
+    derived: Sequence[str] = DERIVED,
+) -> np.ndarray:
     """Return float64 [n, len(NAMES)], NaN where missing.
 
     Parameters
@@ -139,35 +150,16 @@ def model_input(served: np.ndarray, names: Sequence[str], amount: np.ndarray, ti
         float64 [n], minor units; NaN where missing.
     time
         int64 [n], the events' own times in microseconds.
+    derived
+        The derived features that are wanted; the others are missing.
     """
     own, given = _places(tuple(names))
     x = np.full((len(served), len(NAMES)), np.nan)
     x[:, own] = served[:, given]
-
-    def of(name: str) -> np.ndarray:
-        return x[:, _PLACE[name]]
-
-    amount = np.asarray(amount, float)
+    of = Payment(x, np.asarray(amount, float), time)
     with np.errstate(divide="ignore", invalid="ignore"):
-        usual = _usual(of)
-        columns = (
-            amount,
-            amount / usual,
-            (amount - of("card_base_mean")) / of("card_base_std"),
-            amount / of("card_mean_28d"),
-            amount / of("card_mean_7d"),
-            usual,
-            of("card_mean_1d") / usual,
-            of("card_mean_7d") / usual,
-            of("card_mean_14d") / usual,
-            of("card_std_7d") / usual,
-            of("card_std_14d") / usual,
-            amount / of("account_mean_28d"),
-            (time % DAY) / HOUR,
-            (time // DAY + 3) % 7,
-        )
-    for place, column in enumerate(columns):
-        x[:, place] = column
+        for name in derived:
+            x[:, _PLACE[name]] = MADE[name][1](of)
     x[~np.isfinite(x)] = np.nan
     return x
 
@@ -178,13 +170,6 @@ _PLACE = {name: place for place, name in enumerate(NAMES)}
 @cache
 def _places(names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Return where known windows belong in ``NAMES``, and where they are given."""
-    known = [(_PLACE[name], given) for given, name in enumerate(names) if name in _PLACE and name not in DERIVED]
+    known = [(_PLACE[name], given) for given, name in enumerate(names) if name in _PLACE and name not in MADE]
     places = np.array(known, np.int64).reshape(-1, 2)
     return places[:, 0], places[:, 1]
-
-
-def _usual(of: Callable[[str], np.ndarray]) -> np.ndarray:
-    """Return the card's usual amount: matured payments without those that turned out to be fraud, at least two."""
-    count = of("card_base_56d") - of("card_fraud_56d")
-    total = of("card_base_mean") * of("card_base_56d") - of("card_fraud_sum_56d")
-    return np.where((count >= 2) & (total > 0), total / count, np.nan)

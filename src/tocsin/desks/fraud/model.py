@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tocsin.desks.fraud.features import CODES, NAMES, code_of, windows_of
+from tocsin.desks.fraud.features import CODES, MADE, NAMES, code_of, windows_of
 from tocsin.errors import Misconfigured
 from tocsin.methods.calibration import Calibration
 from tocsin.methods.costs import Costs
@@ -78,6 +78,11 @@ class FraudModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def windows(self) -> tuple[str, ...]:
         """The windows that the model reads, in the order of ``SERVED``."""
         return windows_of(self.features)
+
+    @cached_property
+    def derived(self) -> tuple[str, ...]:
+        """The derived features that the model reads."""
+        return tuple(name for name in self.features if name in MADE)
 
     @cached_property
     def places(self) -> np.ndarray:
