@@ -26,7 +26,7 @@ PAD = 64
 _VECTOR = ir.VectorType(ir.IntType(8), LANES)
 
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 """References to arrays are not counted: an atomic addition for each one that is handed on took most of the time."""
 
 
@@ -46,7 +46,7 @@ def woven(function: F) -> F:
 def uncounted(function: F) -> F:
     """Return the compiled form of a kernel that makes no arrays."""
     compile_: Any = numba.njit
-    compiled: F = compile_(**_OPTIONS)(function)
+    compiled: F = compile_(cache=True, **_OPTIONS)(function)
     return compiled
 
 

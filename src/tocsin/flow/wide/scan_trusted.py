@@ -413,6 +413,12 @@ def read_block(
         control[AT] = stop + 1
 
 
+def unchecked() -> Rules:
+    """Return rules that check nothing."""
+    fields: dict[str, dict[str, Any]] = {name: {} for name in VOCABULARY}
+    return Rules(fields=fields, required=dict.fromkeys(fields, ()), masked=frozenset(), personal=(), subjects={})
+
+
 class Replayer:
     """Reads lines of the journal into chunks; not for two threads at once.
 
@@ -424,9 +430,7 @@ class Replayer:
 
     def __init__(self, names: Names, hasher: Hasher, shop: str = _DEFAULT_SHOP) -> None:
         self._names, self._hasher = names, hasher
-        fields: dict[str, dict[str, Any]] = {name: {} for name in VOCABULARY}
-        bare = Rules(fields=fields, required=dict.fromkeys(fields, ()), masked=frozenset(), personal=(), subjects={})
-        self._tables = Tables(names, bare)
+        self._tables = Tables(names, unchecked())
         self._flat = self._tables.names.reshape(-1)
         self._slots = np.arange(len(names.fields) + 1)
         self._shop, raw = shop, shop.encode()

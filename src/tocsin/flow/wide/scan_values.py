@@ -9,11 +9,12 @@ import numpy as np
 from tocsin.flow.wide.blake import blake2b15_base32
 from tocsin.flow.wide.jit import kernel
 from tocsin.flow.wide.scan_bytes import byte, head, put_byte, woven
-from tocsin.flow.wide.scan_tables import _C0, _C1, _C2, _SHIFT, LONGEST_NAME, NAME_PLACES
+from tocsin.flow.wide.scan_tables import LONGEST_NAME, NAME_PLACES, SHIFT, SPREAD
 from tocsin.flow.wide.words import load64, store64
 
 U = np.uint64
 LONGEST_CACHED = 32
+_C0, _C1, _C2 = SPREAD, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 CACHE_LINE = 64
 EXACT = 1 << 53
 NOT_A_NUMBER, INTEGER, DECIMAL = 0, 1, 2
@@ -59,8 +60,7 @@ def name_at(names: np.ndarray, table: Any, body: np.ndarray, start: Any, length:
     if length > LONGEST_NAME or length == 0:
         return np.int64(-1)
     w0, w1, w2 = head(body, start, length), head(body, start + 8, length - 8), head(body, start + 16, length - 16)
-    mixed = w0 * U(_C0) ^ (w1 + U(length)) * U(_C1) ^ w2 * U(_C2)
-    at = np.int64(((mixed ^ (mixed >> U(29))) * U(_C0)) >> U(_SHIFT))
+    at = np.int64(((w0 + U(length)) * U(SPREAD)) >> U(SHIFT))
     base = table * (NAME_PLACES * 4)
     while True:
         place = base + 4 * at
