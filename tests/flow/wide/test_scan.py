@@ -183,9 +183,7 @@ def test_memory_of_keys_grows_and_starts_anew() -> None:
 
     def told(first: int, last: int) -> list[str]:
         lines = [
-            json.dumps(
-                {"id": "1", "source": "s", "type": "account.login", "time": 1, "data": {"account": f"a{number}"}}
-            )
+            json.dumps({"id": "1", "source": "s", "type": "account.login", "time": 1, "data": {"account": f"a{key}"}})
             for key in range(first, last)
         ]
         chunk.clear()
