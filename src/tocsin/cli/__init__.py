@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("tocsin.cli.replay:command", "Feed a file to a running server."),
     "drill": ("tocsin.cli.drill:command", "Break the demo store on purpose and score the answer."),
     "model": ("tocsin.cli.model:command", "Train, evaluate, publish and roll back models."),
+    "warm": ("tocsin.cli.warm:command", "Compile the kernels of the data plane."),
     "doctor": ("tocsin.cli.doctor:command", "Check the installation and say what to do."),
     "passwd": ("tocsin.cli.people:passwd", "Set a person's password."),
     "key": ("tocsin.cli.people:key", "Make or revoke a machine's key."),
