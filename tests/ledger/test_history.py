@@ -191,7 +191,7 @@ def test_an_unfinished_line_of_the_manifest_does_not_count_and_damage_is_told(tm
     manifest.write_bytes(b"\n".join(lines[:2]) + b"\n" + lines[2][:20])
     history = History(folder, disk=QuickDisk())
     assert len(history.entries()) == 2
-    with pytest.raises(ValueError, match="begins with"):
+    with pytest.raises(Misconfigured, match="not of one run"):
         history.compact(journal.closed()[0], EVERY.ever, whole=True)
     take_up(journal, history)
     assert History(folder).through() == journal.closed()[-1].last

@@ -8,6 +8,7 @@ the history once or not at all, wherever the process was killed.
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from pathlib import Path
@@ -113,12 +114,15 @@ class History:
         """Take up a closed segment: events whose type is ``wanted``, and all columns.
 
         ``whole`` is noted with it. ``pause`` is called before every record and may wait, to leave the processor to
-        others. ValueError where a segment before it was not taken up or this one was already.
-        OSError where the disk refuses: nothing was taken up then.
+        others. Misconfigured where the history reaches into it already. OSError where the disk refuses: nothing was
+        taken up then.
         """
         with self._guard:
-            if self._entries and segment.first != self.through() + 1:
-                raise ValueError(f"a segment that begins with {segment.first} after {self.through()}")
+            if segment.first <= self.through():
+                raise Misconfigured(
+                    f"history: it reaches to seq {self.through()}, {segment.path} begins with {segment.first}: they "
+                    f"are not of one run; restore both from one backup, or move {self.folder} away"
+                )
             frames, columns = frames_of(segment, wanted, pause)
             stem = f"{segment.first:020d}-{segment.last:020d}"
             files = [self._write(pl.concat(parts), table, day, stem) for (table, day), parts in frames.items()]
@@ -191,16 +195,10 @@ class History:
             self._disk.sync_folder(folder.parent)
 
     def _put(self, frame: pl.DataFrame, path: Path) -> None:
-        new = path.with_name(path.name + ".new")
-        frame.write_parquet(new, compression="zstd", compression_level=_ZSTD_LEVEL)
-        file = self._disk.open(new, os.O_RDWR)
-        try:
-            self._disk.fdatasync(file)
-            self._disk.drop_pages(file)
-        finally:
-            os.close(file)
-        new.replace(path)
-        self._disk.sync_folder(path.parent)
+        # In memory first (some MB at most), so that every refusal of the disk is an OSError of one place.
+        made = io.BytesIO()
+        frame.write_parquet(made, compression="zstd", compression_level=_ZSTD_LEVEL)
+        self._disk.replace(path, made.getvalue())
 
     def _read(self) -> list[Entry]:
         path = self.folder / MANIFEST

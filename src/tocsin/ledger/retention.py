@@ -165,9 +165,12 @@ class Retention:
         return written * 1e6 < self._now() - self._keep.default * DAY
 
     def _run(self) -> None:
-        self._history.clean()
+        clean = False
         while not self._end.is_set():
             try:
+                if not clean:
+                    self._history.clean()
+                    clean = True
                 done = self.step()
                 self.fault = ""
             except (OSError, Retryable, Misconfigured) as error:
