@@ -98,7 +98,7 @@ def restored(track: WideTrack, meta: dict[str, Any], arrays: Arrays) -> None:
         put(track.index, track.hashes[line], line)
         track.head[k.LIVE] += 1
         track.count += 1
-    tallies = arrays["tallies"]
+    tallies = np.array(arrays["tallies"])
     n = len(tallies)
     if not n:
         return

@@ -9,12 +9,11 @@ import numpy as np
 from tocsin.core.desk import Measure, Series
 from tocsin.core.events import LATE_LIMIT
 from tocsin.flow.distinct import BOTTOM, CROWD
-from tocsin.flow.filters import mask as passing
 from tocsin.flow.quantiles import Quantiles
 from tocsin.flow.series import Track, distinct_value, kept_of
 from tocsin.flow.view import HOUR_S
 from tocsin.flow.wide import series_kernels as k
-from tocsin.flow.wide.places import fill, grown, index_for, put, rebuilt, salted
+from tocsin.flow.wide.places import fill, grown, index_for, put, rebuilt
 from tocsin.flow.wide.series_closed import Segment
 from tocsin.flow.wide.series_history import Histories
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from tocsin.flow.hashing import Hasher
     from tocsin.flow.series import Scope
     from tocsin.flow.wide.rows import Rows
+    from tocsin.flow.wide.series_entries import Entries
 
 WHAT = {
     Measure.COUNT: k.COUNTS,
@@ -36,18 +36,6 @@ WHAT = {
 FEW = 64
 """Values of fewer entries are put into their tallies one by one."""
 FIRST_LINES, FIRST_TALLIES = 8, 32
-ZERO, ONE = np.zeros(1, np.int64), np.ones(1, np.int64)
-
-
-class Entries:
-    """What of a batch enters a series: ``keys`` uint64 [m]; ``rows``, ``buckets``, ``amounts``, ``taus`` int64 [m]."""
-
-    __slots__ = ("amounts", "buckets", "keys", "rows", "taus")
-
-    def __init__(
-        self, rows: np.ndarray, keys: np.ndarray, buckets: np.ndarray, amounts: np.ndarray, taus: np.ndarray
-    ) -> None:
-        self.rows, self.keys, self.buckets, self.amounts, self.taus = rows, keys, buckets, amounts, taus
 
 
 class WideTrack:
@@ -96,60 +84,6 @@ class WideTrack:
         return self.due_after((tau - int(self.spec[1])) // self.width)
 
     # Entering.
-
-    def entries(self, rows: Rows, counters: Counter[str]) -> Entries | None:
-        """Return what of a batch enters, filtered; None where nothing does."""
-        if rows.n == 1:
-            return self._entry(rows, counters)
-        series = self.series
-        mask = rows.of_type(*series.of)
-        if series.where and mask.any():
-            mask &= passing(rows, series.where, series.of, counters)
-        keys = rows.shop_hashes
-        amounts: np.ndarray | None = None
-        if series.hit and mask.any():
-            amounts = passing(rows, series.hit, series.of, counters)
-        if mask.any():
-            if series.by:
-                keys, present = rows.keys(series.by)
-                mask &= present
-            if series.measure is Measure.DISTINCT:
-                amounts, present = rows.identities(series.field)
-                mask &= present
-            elif series.field:
-                amounts, present = rows.fixed(series.field, self.scale)
-                mask &= present
-        at = np.flatnonzero(mask)
-        if not len(at):
-            return None
-        keys = keys[at]
-        if self.money:
-            keys = salted(keys, rows.currencies(self.default)[at])
-        amounts = np.zeros(len(at), np.int64) if amounts is None else amounts[at].astype(np.int64)
-        return Entries(at, keys, rows.times[at] // self.width, amounts, rows.taus[at])
-
-    def _entry(self, rows: Rows, counters: Counter[str]) -> Entries | None:
-        """Return the same of a single row that is of the series' types: without masks, for a caller who waits."""
-        series = self.series
-        if series.where and not passing(rows, series.where, series.of, counters)[0]:
-            return None
-        keys, amounts = rows.shop_hashes, ZERO
-        if series.hit and passing(rows, series.hit, series.of, counters)[0]:
-            amounts = ONE
-        if series.by:
-            keys, present = rows.keys(series.by)
-            if not present[0]:
-                return None
-        if series.field:
-            distinct = series.measure is Measure.DISTINCT
-            amounts, present = rows.identities(series.field) if distinct else rows.fixed(series.field, self.scale)
-            if not present[0]:
-                return None
-            if distinct:
-                amounts = amounts.view(np.int64)
-        if self.money:
-            keys = salted(keys, rows.currencies(self.default))
-        return Entries(ZERO, keys, rows.times // self.width, amounts, rows.taus)
 
     def enter(self, rows: Rows, entries: Entries, start: int, stop: int, counters: Counter[str]) -> None:
         """Count the entries of the rows [start, stop)."""

@@ -120,7 +120,7 @@ class Sketch:
         for name, chunks in (("", self.cells), ("wait_", self.waits)):
             if name and not self.window.delay_s:
                 continue
-            lengths = arrays[f"{name}lengths"]
+            lengths = np.array(arrays[f"{name}lengths"], np.int64)
             pairs = np.stack([arrays[f"{name}marks"], arrays[f"{name}hops"].astype(np.uint64)])
             room = scatter(self.marks[:0], self.hops, self.head, chunks[new], lengths, pairs)
             self.marks = grown(self.marks, int(self.head[cell.POOL]) + room + 1)
