@@ -139,6 +139,22 @@ def test_trees_of_one_leaf_say_their_value() -> None:
     assert np.array_equal(parts[:, -1], forest.raw(x))
 
 
+def test_nothing_to_walk_is_no_error() -> None:
+    """A model without trees says 0, a batch without rows nothing; rows that are read-only or of integers are taken."""
+    x = np.random.default_rng(8).normal(size=(50, K))
+    text = lightgbm.Booster({"verbose": -1}, lightgbm.Dataset(x, x[:, 0])).model_to_string()
+    empty = Forest([text])
+    assert not empty.raw(x).any() and not empty.contributions(x).any() and not empty.may_exceed(x, 0.0).any()
+    forest = Forest([booster(5)[0].model_to_string()])
+    assert forest.raw(x[:0]).shape[0] == forest.contributions(x[:0]).shape[0] == 0
+    whole = np.round(x)
+    want = forest.raw(whole)
+    whole.setflags(write=False)
+    assert np.array_equal(forest.raw(whole), want)
+    assert np.array_equal(forest.raw(np.asfortranarray(whole)), want)
+    assert np.array_equal(forest.raw(whole.astype(np.int64)), want)
+
+
 def test_a_large_batch_is_cut_for_the_cores_and_stays_the_same() -> None:
     """More rows than one thread takes: the same scores in the same order."""
     model, x = booster(3)

@@ -86,10 +86,11 @@ class Forest:
     def raw(self, x: np.ndarray) -> np.ndarray:
         """Return the mean over the boosters of their raw scores, added in their order: [n], or [n, c] of c classes."""
         sums = self.sums(x)
-        total = sums[:, 0].copy()
+        total: np.ndarray = sums[:, 0] if len(self.texts) == 1 else sums[:, 0].copy()
         for booster in range(1, sums.shape[1]):
             total += sums[:, booster]
-        total /= sums.shape[1]
+        if len(self.texts) > 1:
+            total /= len(self.texts)
         return total[:, 0] if self.classes == 1 else total
 
     def may_exceed(self, x: np.ndarray, limit: float | np.ndarray) -> np.ndarray:
@@ -123,7 +124,8 @@ class Forest:
         assert self._parts is not None
 
     def _rows(self, x: np.ndarray) -> np.ndarray:
-        x = np.ascontiguousarray(np.atleast_2d(x), np.float64)
+        if not (isinstance(x, np.ndarray) and x.ndim == 2 and x.dtype == np.float64 and x.flags.c_contiguous):
+            x = np.ascontiguousarray(np.atleast_2d(x), np.float64)
         if x.shape[1] != self.features:
             raise ValueError(f"the trees read {self.features} features, not {x.shape[1]}")
         # Rows that may not be written to are another type to the compiler: it would compile every kernel again.

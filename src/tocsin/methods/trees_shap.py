@@ -118,7 +118,8 @@ class Parts:
         self._forest = forest
         self._base = np.zeros(forest.classes)
         self._leaf = np.zeros(len(forest.nodes))
-        trees, splits, downs, ups, start, table = [], [], [], [], 0, 0
+        none = np.zeros(0)
+        trees, splits, downs, ups, start, table = [], [np.zeros((0, 4), np.int64)], [none], [none], 0, 0
         numbered = [(number, tree) for text in forest.texts for number, tree in enumerate(text.trees)]
         roots = [*forest.trees[:, 0].tolist(), len(forest.nodes)]
         for place, (number, tree) in enumerate(numbered):
