@@ -41,12 +41,13 @@ from tocsin.runtime.recovery import Replayed, replay
 from tocsin.runtime.responder import Responder
 from tocsin.runtime.snapshotting import Snapshotter
 from tocsin.runtime.stamping import Stamper
+from tocsin.runtime.warming import Warming
 from tocsin.runtime.widelane import WideLane
 from tocsin.sources.door import Door
 from tocsin.telemetry import Plane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from tocsin.config import Settings
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from tocsin.core.ports import Actuator, Journal, Records
     from tocsin.core.signal import Text
     from tocsin.ledger.disk import Disk
+    from tocsin.flow.wide.rows import Rows
     from tocsin.runtime.lanes import Receipt
     from tocsin.runtime.stamping import Stamping
 
@@ -171,6 +173,9 @@ class Tocsin:
         """Fold the journal again, write what a crash cut off, then begin to work."""
         self.follower.start()
         self.host.snapshots = self._snapshotter()
+        self.host.warming = self._warming()
+        if self.fold.engine.wide:
+            self.fold.house.history = self._history
         after = 0
         if self.host.snapshots is not None and self._snapshot is not None:
             after = self.host.snapshots.load(self._snapshot)
@@ -180,6 +185,8 @@ class Tocsin:
         )
         self.responder.start()
         self.host.start()
+        if self.host.warming is not None and self.host.cold_windows():
+            self.host.warming.look()
 
     def stop(self) -> None:
         """Finish what waits, in the order of the loop, then let go of the files."""
@@ -268,6 +275,22 @@ class Tocsin:
             every_events=self.settings.snapshot_events,
             put_in_place=self._covered,
         )
+
+    def _warming(self) -> Warming | None:
+        """Return who lets declared windows catch up with the past."""
+        if not self.fold.engine.wide:
+            return None
+        from tocsin.runtime.reading import Reader
+
+        return Warming(self.host, reader=lambda: Reader(self.fold.engine, self.settings.shop), oldest=self._oldest)
+
+    def _history(self, after_tau: int, before_seq: int) -> Iterator[Rows]:
+        """Yield the past for windows that become warm in a replay, as they did then."""
+        return self.host.reader().history(self.journal, after_tau, before_seq, self._oldest())
+
+    def _oldest(self) -> int:
+        """Return the seq before the first event that the journal still holds."""
+        return self.journal.first() - 1 if isinstance(self.journal, SegmentJournal) else 0
 
     def _covered(self, seq: int) -> None:
         """Let the journal know up to where snapshots stand for it."""

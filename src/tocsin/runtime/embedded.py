@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from tocsin.core.desk import Window
     from tocsin.core.ports import Journal
     from tocsin.core.signal import Signal
     from tocsin.flow.fold import Fold, Folded
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from tocsin.runtime.reading import Reader
     from tocsin.runtime.snapshotting import Snapshotter
     from tocsin.runtime.stamping import RowStamping, Stamping
+    from tocsin.runtime.warming import Warming
     from tocsin.runtime.widelane import Slice, WideLane
     from tocsin.telemetry import Plane
 
@@ -121,6 +124,9 @@ class EmbeddedHost:
         self.unpublished: dict[str, Verdict] = {}
         """Verdicts that are on their way to the disk: a repeated request must find them."""
         self._lanes = Lanes(most_events=queue_events, batch_events=batch_events, wide=wide)
+        self._between: deque[Callable[[], list[Event]]] = deque()
+        self.warming: Warming | None = None
+        """Who lets new windows catch up with the past, where the past can be read."""
         self.snapshots: Snapshotter | None = None
         """Who takes snapshots, once the installation has a place for them."""
         self._outbox = Outbox(
@@ -173,6 +179,15 @@ class EmbeddedHost:
         """Queue a caller who waits."""
         self._lanes.ask(job)
 
+    def between_cycles(self, action: Callable[[], list[Event]]) -> None:
+        """Have something done in the host's thread with everything on disk; the events it returns are folded next."""
+        self._between.append(action)
+        self._lanes.wake()
+
+    def cold_windows(self) -> tuple[Window, ...]:
+        """Return the declared windows that have not seen all that they reach back to."""
+        return self.fold.house.cold()
+
     def settle(self) -> Future[None]:
         """Return a future that is done when all that was submitted before is folded and answered by the responder."""
         if self.stopped:
@@ -221,6 +236,8 @@ class EmbeddedHost:
 
     def stop(self) -> None:
         """Finish what waits, then end."""
+        if self.warming is not None:
+            self.warming.stop()
         self._lanes.close()
         if self._started:
             self._thread.join()
@@ -245,6 +262,9 @@ class EmbeddedHost:
                 else:
                     with self._folding:
                         self._work(work.urgent, work.bulk, work.notes, lines=work.lines)
+                    if self._between:
+                        with self._folding:
+                            self._settle_between()
                     if self.snapshots is not None:
                         self.snapshots.look()
                 for barrier in work.barriers:
@@ -267,6 +287,13 @@ class EmbeddedHost:
                 self.bulk.cycle(taken)
         elif not (urgent or bulk or notes):
             self._tick()
+
+    def _settle_between(self) -> None:
+        """Do what must happen between two cycles, with everything so far on disk."""
+        while self._between and self._outbox.drained(IDLE_S):
+            events = self._between.popleft()()
+            if events:
+                self._cycle([], [], events)
 
     def _tick(self) -> None:
         """Where something is due and no event comes, let the journal say that time went on."""
@@ -337,6 +364,8 @@ class EmbeddedHost:
         for event in fresh:
             if event.type == "tocsin.mode":
                 self.apply_mode(event.data)
+            elif event.type == "tocsin.windows" and self.warming is not None:
+                self.warming.look()
         rows = {offsets[row.index]: row for row in folded.rows}
         records: list[Verdict] = []
         told: list[tuple[VerdictJob, Verdict]] = []

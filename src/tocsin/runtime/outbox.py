@@ -81,7 +81,7 @@ class Outbox:
         self._plane = plane
         self._refused = refused
         self._waiting: deque[Parcel] = deque()
-        self._bytes = self._events = 0
+        self._bytes = self._events = self._open = 0
         self._most_events = most_events
         self._ready = threading.Condition()
         self._closing = False
@@ -105,6 +105,7 @@ class Outbox:
         """Queue a parcel; returns at once."""
         with self._ready:
             self._waiting.append(parcel)
+            self._open += 1
             self._bytes += parcel.size
             self._events += parcel.rows
             self._ready.notify()
@@ -121,6 +122,11 @@ class Outbox:
 
         with self._ready:
             return self._ready.wait_for(there_is, timeout_s)
+
+    def drained(self, timeout_s: float) -> bool:
+        """Wait until everything that was put is on disk and published; False where that takes longer."""
+        with self._ready:
+            return self._ready.wait_for(lambda: not self._open, timeout_s)
 
     def stop(self) -> None:
         """Write what waits, then end; what the disk still refuses stays unwritten."""
@@ -210,6 +216,7 @@ class Outbox:
                 parcel.published()
         self._plane["publish"].add(time.perf_counter() - began, sum(parcel.rows for parcel in batch))
         with self._ready:
+            self._open -= len(batch)
             self._bytes -= sum(parcel.size for parcel in batch)
             self._events -= sum(parcel.rows for parcel in batch)
             self._ready.notify_all()

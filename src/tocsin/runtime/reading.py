@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tocsin.flow.wide.lines import LineRows
 from tocsin.flow.wide.scan_chunk import Chunk
 from tocsin.flow.wide.scan_trusted import Replayer
+from tocsin.runtime.embedded import DERIVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,14 +40,18 @@ class Reader:
             yield cast("Rows", LineRows(chunk))
 
     def history(self, journal: Journal, after_tau: int, before_seq: int, after_seq: int = 0) -> Iterator[Rows]:
-        """Yield the events of the journal with tau > ``after_tau`` and after_seq < seq < before_seq, as batches.
+        """Yield the folded events of the journal with tau > ``after_tau`` and after_seq < seq < before_seq, as batches.
 
-        The last batch may begin earlier than asked: a window is none the worse for it.
+        A block comes whole: its rows may begin before and end after what was asked for.
         """
         for part in journal.read_blocks(after_seq):
             if isinstance(part, list):
                 for start in range(0, len(part), RUN):
-                    events = [one for one in part[start : start + RUN] if one.tau > after_tau and one.seq < before_seq]
+                    events = [
+                        one
+                        for one in part[start : start + RUN]
+                        if one.tau > after_tau and one.seq < before_seq and one.type not in DERIVED
+                    ]
                     if events:
                         yield cast("Rows", self._engine.batch(events))
                 last = part[-1].seq if part else 0
