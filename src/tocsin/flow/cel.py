@@ -18,6 +18,7 @@ import numpy as np
 
 from tocsin.flow import cel_rows, cel_scalar
 from tocsin.flow.cel_columns import CODE, Causes, causes_of
+from tocsin.flow.cel_operators import spread
 from tocsin.flow.cel_scalar import Env
 from tocsin.flow.cel_single import Fields, Fused
 from tocsin.flow.cel_syntax import CelError, parse
@@ -84,7 +85,7 @@ class Program:
         if self.step is not None and batch.n >= FEW:
             values, causes = self.step(View(batch, features, scores, lists))
             codes = np.zeros(batch.n, np.int8) if causes is None else causes.codes
-            return cel_rows.spread(values, batch.n, self.type), codes
+            return spread(values, batch.n, self.type), codes
         return self._by_row(batch, features, scores, lists)
 
     def _by_row(
@@ -114,7 +115,7 @@ class Program:
             values, causes = self.step(view)
             if values is False:
                 return NO_ROWS, causes
-            values = cel_rows.spread(values, view.n, "bool")
+            values = spread(values, view.n, "bool")
             if causes is None:
                 return (np.flatnonzero(values) if np.count_nonzero(values) else NO_ROWS), None
             return np.flatnonzero(values & ~causes.failed), causes

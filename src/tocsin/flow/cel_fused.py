@@ -12,81 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from tocsin.flow import cel_scalar
 from tocsin.flow.cel_parts import Kept, helpers, may_be_nan
+from tocsin.flow.cel_pieces import Checks, Truth, Value, all_of, any_of, cause_of, first_cause, short
 from tocsin.flow.cel_values import CALLS, ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tocsin.flow.cel_syntax import Node
 
 SCALARS = ("int", "double", "string", "bool")
-NO_CAUSE = "''"
-LONGEST = 4000
-DEEPEST = 60
 _INVERSE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
-
-Checks = list[tuple[str, str]]
-"""(expression that must be true, expression of the cause where it is not), in the order of evaluation."""
-
-
-class Value:
-    """An expression that has its value once its checks hold, and its opposite where it is a truth."""
-
-    __slots__ = ("checks", "opposite", "text")
-
-    def __init__(self, checks: Checks, text: str, opposite: str = "") -> None:
-        self.checks, self.text, self.opposite = checks, text, opposite or f"not {text}"
-
-
-class Truth:
-    """When a boolean is true, when false, and the cause where it is neither ("" where it never fails)."""
-
-    __slots__ = ("cause", "false", "true")
-
-    def __init__(self, true: str, false: str, cause: str = "") -> None:
-        self.true, self.false, self.cause = true, false, cause
-
-    def fits(self) -> bool:
-        """Return whether the source stays short and flat."""
-        return all(_fits(text) for text in (self.true, self.false, self.cause))
-
-
-def _fits(text: str) -> bool:
-    if len(text) > LONGEST:
-        return False
-    if text.count("(") <= DEEPEST:
-        return True
-    depth = deepest = 0
-    for character in text:
-        if character == "(":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character == ")":
-            depth -= 1
-    return deepest <= DEEPEST
-
-
-def _all(parts: Sequence[str]) -> str:
-    kept = list(dict.fromkeys(part for part in parts if part != "True"))
-    if "False" in kept:
-        return "False"
-    return kept[0] if len(kept) == 1 else f"({' and '.join(kept)})" if kept else "True"
-
-
-def _any(parts: Sequence[str]) -> str:
-    kept = list(dict.fromkeys(part for part in parts if part != "False"))
-    if "True" in kept:
-        return "True"
-    return kept[0] if len(kept) == 1 else f"({' or '.join(kept)})" if kept else "False"
-
-
-def _cause(checks: Checks) -> str:
-    """Return the cause of the first check that does not hold."""
-    causes = list(dict.fromkeys(cause for _, cause in checks if cause))
-    if len(causes) == 1 and causes[0][0] == "'":
-        return causes[0]
-    failing = [f"{cause or NO_CAUSE} if not ({check}) else " for check, cause in checks]
-    return f"({''.join(failing)}'')"
 
 
 class Writer:
@@ -119,13 +52,13 @@ class Writer:
 
     def _truth_and(self, node: Node) -> Truth:
         parts = [self.truth(arg) for arg in node.args]
-        true, false = _all([part.true for part in parts]), _any([part.false for part in parts])
-        return Truth(true, false, _first_cause(parts))
+        true, false = all_of([part.true for part in parts]), any_of([part.false for part in parts])
+        return Truth(true, false, first_cause(parts))
 
     def _truth_or(self, node: Node) -> Truth:
         parts = [self.truth(arg) for arg in node.args]
-        true, false = _any([part.true for part in parts]), _all([part.false for part in parts])
-        return Truth(true, false, _first_cause(parts))
+        true, false = any_of([part.true for part in parts]), all_of([part.false for part in parts])
+        return Truth(true, false, first_cause(parts))
 
     def _truth_not(self, node: Node) -> Truth:
         inner = self.truth(node.args[0])
@@ -134,7 +67,7 @@ class Writer:
     def _truth_has(self, node: Node) -> Truth:
         if node.args[0].args[0].type != "map":
             return self._truth_of(self._opaque(node), "bool")
-        there = _all([check for check, _ in self.value(node.args[0]).checks])
+        there = all_of([check for check, _ in self.value(node.args[0]).checks])
         return Truth(there, "False" if there == "True" else f"(not {there})")
 
     def _truth_value(self, node: Node) -> Truth:
@@ -145,14 +78,14 @@ class Writer:
         if type_ == "dyn":
             checks = [*checks, (f"{value.text}.__class__ is bool", "'overload'")]
         holds = [check for check, _ in checks]
-        return Truth(_all([*holds, value.text]), _all([*holds, value.opposite]), _cause(checks) if checks else "")
+        return Truth(all_of([*holds, value.text]), all_of([*holds, value.opposite]), cause_of(checks) if checks else "")
 
     def value(self, node: Node) -> Value:
         """Return the value of a tree."""
         made: Value | None = None
         if node.type in (*SCALARS, "dyn", "null"):
             made = getattr(self, f"_{node.kind}", self._opaque)(node)
-        if made is None or not all(_fits(part) for pair in made.checks for part in pair) or not _fits(made.text):
+        if made is None or not all(short(part) for pair in made.checks for part in pair) or not short(made.text):
             return self._opaque(node)
         return made
 
@@ -215,7 +148,7 @@ class Writer:
         if not choice.cause and not then.checks and not other.checks:
             return Value([], f"({then.text} if {choice.true} else {other.text})")
         sides = [
-            f"({side.text} if {_all([check for check, _ in side.checks])} else failed[{_cause(side.checks)}])"
+            f"({side.text} if {all_of([check for check, _ in side.checks])} else failed[{cause_of(side.checks)}])"
             if side.checks
             else side.text
             for side in (then, other)
@@ -335,15 +268,3 @@ class Writer:
         place = self._temporary()
         checks = [*checks, (f"({place} := address_of({key})) is not None", "'conversion'")]
         return Value(checks, f"covers({name}, {place}, tau)")
-
-
-def _first_cause(parts: Sequence[Truth]) -> str:
-    """Return the cause of the first operand that failed."""
-    failing = [part for part in parts if part.cause]
-    if not failing:
-        return ""
-    causes = {part.cause for part in failing}
-    if len(causes) == 1 and failing[0].cause[0] == "'":
-        return failing[0].cause
-    steps = [f"{part.cause} if not {_any([part.true, part.false])} else " for part in failing[:-1]]
-    return f"({''.join(steps)}{failing[-1].cause})"

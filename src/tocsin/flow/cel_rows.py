@@ -14,21 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tocsin.flow.cel_calls import call_step
-from tocsin.flow.cel_columns import (
-    CODE,
-    COMPARE,
-    Causes,
-    Part,
-    causes_of,
-    causes_where,
-    compared,
-    doubles,
-    first,
-    integers,
-)
-from tocsin.flow.cel_parts import may_be_nan
+from tocsin.flow.cel_columns import CODE, Causes, Part, causes_of, causes_where, first
+from tocsin.flow.cel_operators import in_step, null_step, operator_step, spread
 from tocsin.flow.cel_syntax import INT_MIN, Node
-from tocsin.flow.cel_texts import BLANK, DTYPES, Text, boxed, objects, texts_among, texts_compared
+from tocsin.flow.cel_texts import BLANK, DTYPES, Text
 from tocsin.flow.cel_views import View
 
 if TYPE_CHECKING:
@@ -85,17 +74,6 @@ def dear(node: Node) -> bool:
     if node.kind == "binary" and node.value not in ("==", "!=", "in") and node.args[0].type == "string":
         return True
     return any(map(dear, node.args))
-
-
-def spread(values: Any, n: int, type_: str) -> np.ndarray:
-    """Return the values of a part as an array [n]."""
-    if isinstance(values, np.ndarray):
-        return values
-    if isinstance(values, Text):
-        return values.strings()
-    if type_ == "string":
-        return boxed([values] * n)
-    return np.full(n, values, DTYPES[type_])
 
 
 def _literal(node: Node) -> Step:
@@ -232,76 +210,18 @@ def _chosen(choice: np.ndarray, left: Causes | None, right: Causes | None) -> Ca
 def _binary(node: Node) -> Step:
     op, (one, other) = node.value, node.args
     if op == "in":
-        return _in(node)
+        return _in(one, other, node)
     if op in ("==", "!=") and "null" in (one.type, other.type):
-        return _null(node)
-    left, right, type_ = build(one), build(other), one.type
-    compute = _texts(op) if type_ == "string" else _numbers(node)
-
-    def step(view: View) -> Part:
-        (a, a_causes), (b, b_causes) = left(view), right(view)
-        if not isinstance(a, (np.ndarray, Text)) and not isinstance(b, (np.ndarray, Text)):
-            a = spread(a, view.n, type_)
-            a = Text(None, None, None, a) if type_ == "string" else a
-        values, causes = compute(a, b)
-        return values, first(a_causes, b_causes, causes)
-
-    return step
+        return null_step(node, [build(arg) for arg in node.args if arg.type != "null"])
+    return operator_step(node, build(one), build(other))
 
 
-def _texts(op: str) -> Callable[[Any, Any], Part]:
-    if op in COMPARE:
-        return lambda a, b: (texts_compared(op, a, b), None)
-
-    def joined(a: Any, b: Any) -> Part:
-        return Text(None, None, None, objects(a) + objects(b)), None
-
-    return joined
-
-
-def _numbers(node: Node) -> Callable[[Any, Any], Part]:
-    op, (one, other) = node.value, node.args
-    if op in COMPARE:
-        mixed = one.type != other.type
-        nan = op not in ("==", "!=") and (may_be_nan(one) or may_be_nan(other))
-        return lambda a, b: compared(op, a, b, mixed, nan)
-    if node.type == "int":
-        return lambda a, b: integers(op, a, b)
-    return lambda a, b: (doubles(op, a, b), None)
-
-
-def _null(node: Node) -> Step:
-    sides = [build(arg) for arg in node.args if arg.type != "null"]
-    same = (len(sides) == 0) == (node.value == "==")
-    return lambda view: (same, sides[0](view)[1] if sides else None)
-
-
-def _in(node: Node) -> Step:
-    value, owner = node.args
+def _in(value: Node, owner: Node, node: Node) -> Step:
     if owner.kind != "list" or not owner.args:
         raise NotColumns("list")
     if any(part.type != value.type and {part.type, value.type} != {"int", "double"} for part in owner.args):
         raise NotColumns("list")
-    left, parts = build(value), [build(part) for part in owner.args]
-    mixed, type_ = [part.type != value.type for part in owner.args], value.type
-    words = [part.value for part in owner.args] if all(part.kind == "literal" for part in owner.args) else []
-
-    def step(view: View) -> Part:
-        values, causes = left(view)
-        if words and isinstance(values, Text):
-            return texts_among(values, words), causes
-        if not isinstance(values, (np.ndarray, Text)):
-            values = spread(values, view.n, type_)
-            values = Text(None, None, None, values) if type_ == "string" else values
-        found = np.zeros(view.n, bool)
-        for part, other in zip(parts, mixed, strict=True):
-            candidate, more = part(view)
-            same = texts_compared if type_ == "string" else None
-            found |= same("==", values, candidate) if same else compared("==", values, candidate, other, False)[0]
-            causes = first(causes, more)
-        return found, causes
-
-    return step
+    return in_step(node, build(value), [build(part) for part in owner.args])
 
 
 def _call(node: Node) -> Step:

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from tocsin.flow.cel_fused import Truth, Writer
+from tocsin.flow.cel_fused import Writer
 from tocsin.flow.cel_scalar import Env
 from tocsin.flow.lists import Lists
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tocsin.core.events import Event
     from tocsin.flow.cel import Program
+    from tocsin.flow.cel_pieces import Truth
     from tocsin.flow.cel_syntax import Node
 
 BLOCK = 24
