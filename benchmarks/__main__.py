@@ -22,7 +22,7 @@ from benchmarks.report import NoData, Options, Report
 
 APART = (
     {"__main__", "page", "report"}
-    | {"feed", "flow_host", "flow_parts", "flow_rules", "flow_scan", "flow_windows"}
+    | {"churn", "feed", "flow_host", "flow_parts", "flow_rules", "flow_scan", "flow_windows"}
     | {"plane", "rivals", "rule_book", "stamping", "stream", "texts", "yardsticks"}
 )
 

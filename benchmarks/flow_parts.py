@@ -72,6 +72,7 @@ def tell_windows(found: Found, size: flow_windows.Size, seed: int) -> None:
     for keys, point in flow_windows.curve_of_keys(size, seed).items():
         for name, value in point.items():
             found.curves.setdefault(f"windows by live keys: {name}", {})[keys] = value
+    found.curves["windows by features: us_per_event"] = flow_windows.curve_of_features(size, seed)
     found.curves["windows by batch: us_per_event"] = flow_windows.curve_of_batches(size, seed)
 
 

@@ -157,6 +157,19 @@ def curve_of_batches(size: Size, seed: int) -> dict[str, float]:
     return curve
 
 
+def curve_of_features(size: Size, seed: int) -> dict[str, float]:
+    """Return microseconds an event for more and more of the 22 features: where the time of all of them goes."""
+    kinds = [Aggregate.COUNT, Aggregate.SUM, Aggregate.MEAN, Aggregate.STD, Aggregate.RECENCY, Aggregate.DISTINCT]
+    curve = {}
+    for last, kind in enumerate(kinds, 1):
+        chosen = tuple(window for window in EXACT if window.fold in kinds[:last])
+        state, feed, _ = filled(chosen, min(100_000, size.curve[-1]), size, seed)
+        with one_core():
+            took = [seconds_of(state.step, ready(feed, BATCH, chosen)) / BATCH for _ in range(7)]
+        curve[f"{len(chosen)} (+ {kind})"] = round(median(took) * 1e6, 3)
+    return curve
+
+
 def bytes_per_key(size: Size, seed: int) -> dict[str, float]:
     """Return what a live key takes: of the exact windows of one entity, and of each further hop feature.
 

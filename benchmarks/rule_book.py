@@ -60,7 +60,7 @@ def _bound(window: Window, busiest: float, rng: random.Random) -> str:
         Aggregate.MEAN: 200_000.0 if window.field == "amount" else 2_000.0,
         Aggregate.STD: 250_000.0 if window.field == "amount" else 3_000.0,
         Aggregate.DISTINCT: events,
-        Aggregate.RECENCY: window.span_s * rng.uniform(0.9, 1.0),
+        Aggregate.RECENCY: window.span_s * rng.uniform(0.98, 1.0),
     }[window.fold]
     return f"{value:.1f}"
 
