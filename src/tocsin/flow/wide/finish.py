@@ -8,6 +8,8 @@ import numpy as np
 
 from tocsin.flow.wide.jit import inlined
 from tocsin.flow.wide.layout import (
+    H_OUT,
+    H_OUT_STRIDE,
     R_BIT,
     R_COUNT,
     R_DELAY,
@@ -25,7 +27,7 @@ from tocsin.flow.wide.layout import (
     READ_RECENCY,
     READ_SUM,
 )
-from tocsin.flow.wide.memory import as_float, get, high_product, load
+from tocsin.flow.wide.memory import as_bits, as_float, get, high_product, load, store
 
 MICROS = 1e6
 SPAN_HOPS = 24
@@ -95,24 +97,24 @@ def value(row: Any, read: Any) -> Any:
 
 
 @inlined
-def write(out: Any, read: Any, row: Any, found: Any) -> None:
+def write(read: Any, row: Any, found: Any, head: Any) -> None:
     """Write a value; of several keys' the largest stays (recency: the smallest)."""
     if found == found:
-        slot = get(read, R_OUT)
-        kept = out[slot, row]
+        address = get(head, H_OUT) + 8 * (get(read, R_OUT) * get(head, H_OUT_STRIDE) + row)
+        kept = as_float(load(address))
         if get(read, R_KIND) == READ_RECENCY:
             if not kept <= found:
-                out[slot, row] = found
+                store(address, as_bits(found))
         elif not kept >= found:
-            out[slot, row] = found
+            store(address, as_bits(found))
 
 
 @inlined
-def read_all(address: Any, first: Any, last: Any, readers: Any, money: Any, row: Any, tau: Any, out: Any) -> None:
+def read_all(address: Any, first: Any, last: Any, readers: Any, money: Any, row: Any, tau: Any, head: Any) -> None:
     """Write what the reads say of a row at ``address``; ``money`` 1: those of money, 0: the rest, -1: all."""
     for read in range(first, last, READ_BYTES):
         if readers & get(read, R_BIT) and (money < 0 or get(read, R_MONEY) == money):
             if get(read, R_KIND) == READ_RECENCY:
-                write(out, read, row, recency(address, read, tau))
+                write(read, row, recency(address, read, tau), head)
             else:
-                write(out, read, row, value(address, read))
+                write(read, row, value(address, read), head)

@@ -93,6 +93,16 @@ def as_float(typing: Any, value: Any) -> Any:
 
 
 @emitted
+def as_bits(typing: Any, value: Any) -> Any:
+    """Return the bits of a float64 as int64."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.int64(types.float64), emit
+
+
+@emitted
 def high_product(typing: Any, left: Any, right: Any) -> Any:
     """Return the upper 64 bits of the product of two int64 read as unsigned."""
 

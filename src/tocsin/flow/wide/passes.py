@@ -18,9 +18,11 @@ from tocsin.flow.wide.layout import (
     A_BIT,
     A_KIND,
     A_SOURCE,
+    A_TAG,
     A_WORD,
     ADD_BYTES,
     COUNT,
+    DISTINCT,
     DONE,
     ENTRY_SLOTS,
     G_ADD,
@@ -46,6 +48,8 @@ from tocsin.flow.wide.layout import (
     H_LOG_LIMIT,
     H_MONEY,
     H_N,
+    H_OUT,
+    H_OUT_STRIDE,
     H_OWN_KEYS,
     H_OWN_PRESENT,
     H_PLACES,
@@ -62,6 +66,7 @@ from tocsin.flow.wide.layout import (
     H_TAU,
     H_TAUS,
     H_VALUES,
+    M_ENTRIES,
     M_LIVE,
     M_MASK,
     M_PLACE,
@@ -178,7 +183,7 @@ def enter(
 @inlined
 def read_key(
     table: Any, key: Any, first: Any, last: Any, readers: Any, row: Any, tau: Any,
-    head: Any, out: Any,
+    head: Any,
 ) -> None:  # fmt: skip
     """Write what a key's windows say: those of money from the row of the reader's currency."""
     foreign = load(get(head, H_FOREIGN) + 8 * row) != 0
@@ -186,31 +191,31 @@ def read_key(
     if slot >= 0:
         address = row_at(table, slot)
         touch(address, table, tau)
-    read_all(address, first, last, readers, 0 if foreign else -1, get(head, H_FIRST_OUT) + row, tau, out)
+    read_all(address, first, last, readers, 0 if foreign else -1, get(head, H_FIRST_OUT) + row, tau, head)
     if foreign:
         slot, address = find(table, mixed(key, load(get(head, H_CURRENCIES) + 8 * row), 1)), np.int64(0)
         if slot >= 0:
             address = row_at(table, slot)
             touch(address, table, tau)
-        read_all(address, first, last, readers, 1, get(head, H_FIRST_OUT) + row, tau, out)
+        read_all(address, first, last, readers, 1, get(head, H_FIRST_OUT) + row, tau, head)
 
 
 @inlined
 def read_keys(
     table: Any, first: Any, last: Any, readers: Any, row: Any, tau: Any,
-    head: Any, out: Any,
+    head: Any,
 ) -> None:  # fmt: skip
     """Read by a row's own key, or by its items' where it has none and the table is of items."""
     at = get(table, T_PLACE) * get(head, H_STAGE) + row
     if load_byte(get(head, H_OWN_PRESENT) + at):
         key = load(get(head, H_OWN_KEYS) + 8 * at)
-        read_key(table, key, first, last, readers, row, tau, head, out)
+        read_key(table, key, first, last, readers, row, tau, head)
     elif get(table, T_OF_ITEMS):
         for sub in range(load(get(head, H_SUB_START) + 8 * row), load(get(head, H_SUB_START) + 8 * row + 8)):
             at = get(table, T_PLACE) * get(head, H_SUB_STAGE) + sub
             if load_byte(get(head, H_SUB_PRESENT) + at):
                 key = load(get(head, H_SUB_KEYS) + 8 * at)
-                read_key(table, key, first, last, readers, row, tau, head, out)
+                read_key(table, key, first, last, readers, row, tau, head)
 
 
 @inlined
@@ -227,6 +232,19 @@ def sweep(table: Any, tau: Any) -> None:
 
 
 @inlined
+def ask_pairs(table: Any, key: Any, sub: Any, head: Any) -> None:
+    """Ask for where the identities of an entry that comes soon are counted."""
+    for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
+        pairs = get(group, G_PAIRS)
+        if pairs != 0 and get(group, G_DELAY) == 0:
+            for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+                if get(add, A_KIND) == DISTINCT and load(get(head, H_BITS) + 8 * sub) & get(add, A_BIT):
+                    at = get(add, A_SOURCE) * get(head, H_SUB_STAGE) + sub
+                    found = mixed(key, load(get(head, H_IDENTS) + 8 * at), get(add, A_TAG))
+                    prefetch(get(pairs, M_ENTRIES) + 16 * (found & get(pairs, M_MASK)))
+
+
+@inlined
 def ask(table: Any, row: Any, head: Any) -> None:
     """Ask for the index places and the rows of keys that come soon (rows of events, each its own entry)."""
     index, mask = get(table, T_INDEX), get(table, T_MASK)
@@ -239,6 +257,7 @@ def ask(table: Any, row: Any, head: Any) -> None:
             address = row_at(table, (entry & LOW) - 1)
             prefetch(address)
             prefetch(address + 64)
+        ask_pairs(table, load(keys + 8 * (row + ROW_AHEAD)), row + ROW_AHEAD, head)
 
 
 @inlined
@@ -249,7 +268,7 @@ def settle(table: Any, tau: Any, head: Any) -> None:
 
 
 @inlined
-def run_table(table: Any, head: Any, out: Any) -> None:
+def run_table(table: Any, head: Any) -> None:
     """Run one table through the batch."""
     for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
         put(group, G_TAIL_TAU, tau_at(head, get(group, G_TAIL)))
@@ -278,7 +297,7 @@ def run_table(table: Any, head: Any, out: Any) -> None:
         start, after = load(get(head, H_STARTS) + 8 * row), load(get(head, H_STARTS) + 8 * row + 8)
         advance(table, tau, start, after - get(head, H_LOG_CAPACITY), head)
         if readers and split > first:
-            read_keys(table, first, split, readers, row, tau, head, out)
+            read_keys(table, first, split, readers, row, tau, head)
         address = np.int64(0)
         for sub in range(begin, end) if entering else range(0):
             bits = load(get(head, H_BITS) + 8 * sub) & conditions
@@ -295,9 +314,9 @@ def run_table(table: Any, head: Any, out: Any) -> None:
                     enter(table, other, money, sub, place, tau, head)
         if readers and last > split:
             if address != 0 and items == 0 and load(get(head, H_FOREIGN) + 8 * row) == 0:
-                read_all(address, split, last, readers, -1, get(head, H_FIRST_OUT) + row, tau, out)
+                read_all(address, split, last, readers, -1, get(head, H_FIRST_OUT) + row, tau, head)
             else:
-                read_keys(table, split, last, readers, row, tau, head, out)
+                read_keys(table, split, last, readers, row, tau, head)
         if get(table, T_KEEP) >= 0:
             sweep(table, tau)
 
@@ -315,11 +334,13 @@ def run(
     need = lacking(head)
     if need != DONE:
         return need
+    put(head, H_OUT, out.ctypes.data)
+    put(head, H_OUT_STRIDE, out.shape[1])
     begin = get(head, H_LOG_BEGIN)
     enter_log(head, default)
     tau = load(get(head, H_TAUS) + 8 * (get(head, H_N) - 1))
     for table in range(get(head, H_TABLES), get(head, H_TABLES_END), TABLE_BYTES):
-        run_table(table, head, out)
+        run_table(table, head)
         settle(table, tau, head)
     put(head, H_TAU, tau)
     return np.int64(TRIM if begin >> SEGMENT_BITS != get(head, H_LOG_BEGIN) >> SEGMENT_BITS else DONE)

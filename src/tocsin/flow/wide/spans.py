@@ -200,6 +200,29 @@ def pass_cursor(table: Any, group: Any, tau: Any, head: Any) -> None:
 
 
 @inlined
+def ask(table: Any, group: Any, place: Any, head: Any) -> None:
+    """Ask for the row that a tail comes to soon, and then for where its identities are counted."""
+    slots = ENTRY_SLOTS + 4 * get(table, T_PLACE)
+    if place + AHEAD >= get(head, H_LOG_HEAD):
+        return
+    slot = load_half(entry_at(head, place + AHEAD) + slots)
+    if slot >= 0:
+        prefetch(row_at(table, slot))
+        prefetch(row_at(table, slot) + 64)
+    pairs = get(group, G_PAIRS)
+    if pairs != 0:
+        entry = entry_at(head, place + AHEAD // 2)
+        slot = load_half(entry + slots)
+        if slot >= 0:
+            key, bits = load(row_at(table, slot) + ROW_KEY), load(entry + ENTRY_BITS)
+            idents = entry + get(head, H_LOG_VALUES) + 8 * get(head, H_VALUE_COUNT)
+            for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+                if get(add, A_KIND) == DISTINCT and bits & get(add, A_BIT):
+                    found = mixed(key, load(idents + 8 * get(add, A_SOURCE)), get(add, A_TAG))
+                    prefetch(get(pairs, M_ENTRIES) + 16 * (found & get(pairs, M_MASK)))
+
+
+@inlined
 def pass_tail(table: Any, group: Any, bound: Any, oldest: Any, head: Any) -> None:
     """Take out the entries up to ``bound`` and those before the place ``oldest``."""
     delayed = get(group, G_DELAY) != 0
@@ -218,11 +241,7 @@ def pass_tail(table: Any, group: Any, bound: Any, oldest: Any, head: Any) -> Non
                 free(table, slot)
         put(group, G_TAIL, place + 1)
         put(group, G_TAIL_TAU, tau_at(head, place + 1))
-        if place + AHEAD < get(head, H_LOG_HEAD):
-            ahead = load_half(entry_at(head, place + AHEAD) + ENTRY_SLOTS + 4 * get(table, T_PLACE))
-            if ahead >= 0:
-                prefetch(row_at(table, ahead))
-                prefetch(row_at(table, ahead) + 64)
+        ask(table, group, place, head)
     if delayed and get(group, G_CURSOR) < get(group, G_TAIL):
         put(group, G_CURSOR, get(group, G_TAIL))
         put(group, G_CURSOR_TAU, get(group, G_TAIL_TAU))
