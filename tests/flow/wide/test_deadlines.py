@@ -27,6 +27,7 @@ from tocsin.flow.wide.rows import Rows
 
 from ..stream import T0, event
 from .chunks import rows_of
+from .warming import compiled_late
 
 KINDS = ("order.paid", "order.shipped", "order.cancelled", "metric.sampled")
 DEADLINES = (
@@ -184,3 +185,8 @@ def test_a_wrong_deadline_says_what_to_change() -> None:
     """Misconfigured names the fault."""
     with pytest.raises(Misconfigured, match="within_s"):
         WideDeadlines().declare((Deadline(name="x", key="order", after=("a",), must=("b",), within_s=0),))
+
+
+def test_warming_leaves_no_kernel_to_compile() -> None:
+    """In a fresh process every kernel has its signature after ``warm()``."""
+    assert compiled_late("deadlines", {"append", "unlink"}) == set()

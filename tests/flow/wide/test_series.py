@@ -23,6 +23,7 @@ from tocsin.flow.wide.series import WideTracks
 
 from ..stream import T0, event
 from .chunks import rows_of
+from .warming import compiled_late
 
 PAY, LOGIN = "payment.attempted", "account.login"
 SERIES = (
@@ -209,3 +210,8 @@ def test_a_quiet_stretch_costs_next_to_nothing() -> None:
     first = next(iter(closed))
     assert (first.n, first.key, len(first.history)) == (1, "0", 0)
     assert np.isnan(first.value) == False  # noqa: E712
+
+
+def test_warming_leaves_no_kernel_to_compile() -> None:
+    """In a fresh process every kernel has its signature after ``warm()``."""
+    assert compiled_late("series", {"value_of_tally", "_waits", "_forget"}) == set()

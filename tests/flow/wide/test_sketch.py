@@ -23,6 +23,7 @@ from tocsin.flow.wide.sketch_cells import estimate
 from tocsin.flow.windows import Windows
 
 from ..stream import T0, event
+from .warming import compiled_late
 
 WINDOWS = tuple(
     Window(
@@ -170,3 +171,8 @@ def test_a_key_with_one_value_is_small() -> None:
 def test_the_estimate_is_what_integers_give(mark: int) -> None:
     """255 * 2^64 / u, correctly rounded."""
     assert estimate(np.uint64(mark)) == 255 * (1 << 64) / mark
+
+
+def test_warming_leaves_no_kernel_to_compile() -> None:
+    """In a fresh process every kernel has its signature after ``warm()``."""
+    assert compiled_late("sketch", {"_ahead"}) == set()
