@@ -173,6 +173,8 @@ PLAIN_LINES = [
     line("metric.sampled", data='"metric":"m","value":12.125'),
     line("campaign.planned", data='"campaign":"c","start":"2026-11-11T00:00:00+08:00","end":1795000000000000'),
     line("account.login", data='"success":true,"account":"","device":null,"method":"password"'),
+    line("log.line", data='"message":"a\\n\\"b\\" \\u7fbd\\ud83d\\ude00\\/\\t羽 \\u0000","level":"x","items":"\\n"'),
+    line("log.line", data='"message":"plain","strange":"\\\\","logger":"\\b\\f\\r"'),
     line(head='"subject":"account:alice",'),
     line(head='"subject":"order:4711",'),
     line(head='"subject":"ip:203.0.113.7",'),
@@ -210,6 +212,11 @@ UNUSUAL = [
     line(data='"amount":null'),
     line(data=""),
     line("http.request", data='"path":"/?phone=13800138000"'),
+    line("log.line", data='"message":"call \\u0031380\\u0030138000"'),
+    line("log.line", data='"message":"\\ud800"'),
+    line("log.line", data='"message":"\\ude00\\ud83d"'),
+    line("log.line", data='"message":"\\x"'),
+    line("log.line", data='"message":"\\u12g4"'),
     line("http.request", data='"path":"/?q=a%40b.example"'),
     line("log.line", data='"message":"pay with 4111 1111 1111 1111"'),
     line()[:-9],
@@ -426,7 +433,7 @@ class Maker:
 
     def text(self) -> str:
         said = json.dumps(self.r.choice(TEXTS), ensure_ascii=self.r.random() < self.weird)
-        return said[:-1] + self.r.choice(ESCAPES) + '"' if self.r.random() < self.weird else said
+        return said[:-1] + self.r.choice(ESCAPES) + '"' if self.r.random() < 2 * self.weird else said
 
     def number(self) -> str:
         if self.r.random() < 2 * self.weird:

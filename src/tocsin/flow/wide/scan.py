@@ -95,6 +95,7 @@ class Scanner:
         self._slow = np.zeros((0, 4), np.int64)
         self._control = np.zeros(at_.CONTROLS, np.int64)
         self._scratch = np.zeros(at_.SCRATCH, np.int64)
+        self._spare = np.zeros(LONGEST_LINE + PAD, np.uint8)
 
     def forget(self) -> None:
         """Forget which keys were told of: each is told again."""
@@ -153,6 +154,7 @@ class Scanner:
             self._slow,
             control,
             self._scratch,
+            self._spare,
         )
         chunk.n, chunk.used, chunk.n_items = (int(control[place]) for place in (at_.ROW, at_.USED, at_.ITEM))
         self._known_count = int(control[at_.KNOWN])

@@ -14,14 +14,19 @@ from tocsin.flow.wide.scan_bytes import after_space, byte, copied, float_bits, p
 from tocsin.flow.wide.scan_tables import FIELDS, Check
 from tocsin.flow.wide.scan_values import (
     DECIMAL,
+    ESCAPED,
+    ESCAPED_MOST,
+    ESCAPES,
     ITEM,
     NOT_A_NUMBER,
+    SPELLED,
     UNKNOWN_MOST,
     chosen,
     name_at,
     number_at,
     pseudonym_at,
     put_integer,
+    spelled,
 )
 from tocsin.flow.wide.text import ASK, canonical_ip, rfc3339_micros, valid_utf8
 from tocsin.flow.wide.words import load64
@@ -311,6 +316,7 @@ def scan_data(
     reports: np.ndarray,
     control: np.ndarray,
     scratch: np.ndarray,
+    spare: np.ndarray,
 ) -> Any:
     """Read an object from behind its brace and write it from ``out`` on; return (cause, end, out)."""
     fields = plan.shape[1]
@@ -364,12 +370,30 @@ def scan_data(
                 value = at + 1
                 end = string_end(body, value)
                 if end < 0:
-                    return np.int64(C_TEXT), at, out
-                high, end = end & 1, end >> 1
-                length = end - value
-                if high and valid_utf8(body, value, length) < 0:
-                    return np.int64(C_TEXT), at, out
-                if check == K_PERSONAL:
+                    # Free text with escapes stays as it is written; its cell holds it spelled out.
+                    if check > K_MASKED or check == K_CHOICE or control[ESCAPES] == ESCAPED_MOST:
+                        return np.int64(C_TEXT), at, out
+                    begin = control[SPELLED]
+                    end, finish = spelled(body, value, spare, begin)
+                    if end < 0 or valid_utf8(spare, begin, finish - begin) < 0:
+                        return np.int64(C_TEXT), at, out
+                    if refused_text(spare, begin, finish - begin, check, number, choices) != C_FAST:
+                        return np.int64(C_MASKED), at, out
+                    if 0 <= slot < fields - 1:
+                        place = ESCAPED + 3 * control[ESCAPES]
+                        scratch[place], scratch[place + 1], scratch[place + 2] = slot, begin, finish - begin
+                        control[ESCAPES] += 1
+                        control[SPELLED] = finish
+                    at = end + 1
+                    length = np.int64(-1)
+                else:
+                    high, end = end & 1, end >> 1
+                    length = end - value
+                    if high and valid_utf8(body, value, length) < 0:
+                        return np.int64(C_TEXT), at, out
+                if length < 0:
+                    tag = np.int64(MISSING)
+                elif check == K_PERSONAL:
                     if length > LONGEST_KEY:
                         return np.int64(C_VALUE), at, out
                     if length == 0:

@@ -20,7 +20,9 @@ from tocsin.flow.wide.scan_data import (
     C_TEXT,
     C_TIME,
     C_TYPE,
+    HEADS,
     NULL,
+    TEXT,
     after_colon,
     same_text,
     scan_data,
@@ -44,6 +46,8 @@ from tocsin.flow.wide.scan_values import (
     AT,
     DECIMAL,
     END,
+    ESCAPED,
+    ESCAPES,
     FULL,
     ITEM,
     ITEMS,
@@ -63,6 +67,7 @@ from tocsin.flow.wide.scan_values import (
     SHOP,
     SHOP_BYTES,
     SLOW,
+    SPELLED,
     TIMELESS,
     USED,
     WAITING,
@@ -155,6 +160,7 @@ def scan_line(
     reports: np.ndarray,
     control: np.ndarray,
     scratch: np.ndarray,
+    spare: np.ndarray,
 ) -> Any:
     """Read one line into a row; return 0, or why the plain door must read it."""
     at = after_space(body, start)
@@ -249,6 +255,7 @@ def scan_line(
                     reports,
                     control,
                     scratch,
+                    spare,
                 )
                 if cause != C_FAST:
                     return cause
@@ -325,6 +332,7 @@ def scan_line(
                 reports,
                 control,
                 scratch,
+                spare,
             )
             if cause != C_FAST:
                 return cause
@@ -375,6 +383,11 @@ def scan_line(
     frame[H_LINE, row] = span(used, out - used)
     codes[0, row] = kind
     codes[1, row] = control[SHOP]
+    for number in range(control[ESCAPES]):
+        place = ESCAPED + 3 * number
+        tags[scratch[place], row] = TEXT
+        frame[HEADS + scratch[place], row] = span(out, scratch[place + 2])
+        out = copied(text, out, spare, scratch[place + 1], scratch[place + 2])
     control[USED] = out
     return np.int64(C_FAST)
 
@@ -403,6 +416,7 @@ def scan_body(
     slow: np.ndarray,
     control: np.ndarray,
     scratch: np.ndarray,
+    spare: np.ndarray,
 ) -> None:
     """Read lines until the body ends or the chunk has no room for the next one; ``control`` says how far it came.
 
@@ -438,7 +452,7 @@ def scan_body(
             ):
                 control[FULL] = 1
                 return
-            control[PENDING] = 0
+            control[PENDING] = control[ESCAPES] = control[SPELLED] = 0
             cause = scan_line(
                 body,
                 start,
@@ -464,6 +478,7 @@ def scan_body(
                 reports,
                 control,
                 scratch,
+                spare,
             )
             if cause == C_FAST:
                 for place in range(control[PENDING]):

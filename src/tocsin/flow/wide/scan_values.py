@@ -44,13 +44,18 @@ NOT_A_NUMBER, INTEGER, DECIMAL = 0, 1, 2
     TIMELESS,
     SHOP_BYTES,
     FULL,
+    SPELLED,
+    ESCAPES,
     CONTROLS,
-) = range(25)
+) = range(27)
 # Places in the scratch array: names that the vocabulary does not know (start, length), then reports under way.
 UNKNOWN_MOST = 16
 WAITING = 2 * UNKNOWN_MOST
 WAITING_MOST = 16
-SCRATCH = WAITING + 2 * WAITING_MOST
+ESCAPED = WAITING + 2 * WAITING_MOST
+"""Then texts with escapes: (slot, start, length) of each as it is spelled out in the spare buffer."""
+ESCAPED_MOST = 8
+SCRATCH = ESCAPED + 3 * ESCAPED_MOST
 _TENS = np.array([10.0**exponent for exponent in range(23)])
 
 
@@ -147,6 +152,97 @@ def put_integer(out: np.ndarray, at: Any, value: Any) -> Any:
         left = above
         place -= 1
     return end
+
+
+@woven
+def four_digits(body: np.ndarray, start: Any) -> Any:
+    """Return the value of four hexadecimal digits, -1 where they are none."""
+    value = np.int64(0)
+    for at in range(start, start + 4):
+        one = byte(body, at)
+        if 48 <= one <= 57:
+            digit = one - 48
+        elif 97 <= (one | 0x20) <= 102:
+            digit = (one | 0x20) - 87
+        else:
+            return np.int64(-1)
+        value = 16 * value + digit
+    return value
+
+
+@woven
+def put_point(out: np.ndarray, at: Any, point: Any) -> Any:
+    """Write a code point in UTF-8 and return where it ends."""
+    if point < 0x80:
+        put_byte(out, at, point)
+        return at + 1
+    if point < 0x800:
+        put_byte(out, at, 0xC0 | (point >> 6))
+        put_byte(out, at + 1, 0x80 | (point & 0x3F))
+        return at + 2
+    if point < 0x10000:
+        put_byte(out, at, 0xE0 | (point >> 12))
+        put_byte(out, at + 1, 0x80 | ((point >> 6) & 0x3F))
+        put_byte(out, at + 2, 0x80 | (point & 0x3F))
+        return at + 3
+    put_byte(out, at, 0xF0 | (point >> 18))
+    put_byte(out, at + 1, 0x80 | ((point >> 12) & 0x3F))
+    put_byte(out, at + 2, 0x80 | ((point >> 6) & 0x3F))
+    put_byte(out, at + 3, 0x80 | (point & 0x3F))
+    return at + 4
+
+
+@woven
+def spelled(body: np.ndarray, start: Any, spare: np.ndarray, place: Any) -> Any:
+    """Write a string with its escapes spelled out; return (closing quote or -1, end in ``spare``).
+
+    -1 for what is no escape, for surrogates that are no pair, and for control characters.
+    """
+    at = start
+    while True:
+        one = byte(body, at)
+        if one == 0x22:
+            return at, place
+        if one < 0x20:
+            return np.int64(-1), place
+        if one != 0x5C:
+            put_byte(spare, place, one)
+            place += 1
+            at += 1
+            continue
+        kind = byte(body, at + 1)
+        at += 2
+        if kind == 0x75:
+            point = four_digits(body, at)
+            at += 4
+            if 0xD800 <= point < 0xE000:
+                if point >= 0xDC00 or byte(body, at) != 0x5C or byte(body, at + 1) != 0x75:
+                    return np.int64(-1), place
+                low = four_digits(body, at + 2)
+                if low < 0xDC00 or low > 0xDFFF:
+                    return np.int64(-1), place
+                point = 0x10000 + ((point - 0xD800) << 10) + (low - 0xDC00)
+                at += 6
+            if point < 0:
+                return np.int64(-1), place
+            place = put_point(spare, place, point)
+            continue
+        if kind in (0x22, 0x5C, 0x2F):
+            one = kind
+        elif kind == 0x6E:
+            one = np.int64(0x0A)
+        elif kind == 0x74:
+            one = np.int64(0x09)
+        elif kind == 0x72:
+            one = np.int64(0x0D)
+        elif kind == 0x62:
+            one = np.int64(0x08)
+        elif kind == 0x66:
+            one = np.int64(0x0C)
+        else:
+            return np.int64(-1), place
+        put_byte(spare, place, one)
+        place += 1
 
 
 @woven
