@@ -85,7 +85,7 @@ class HalfSpace:
     def state(self) -> dict[str, np.ndarray]:
         """Return copies of all that is learned; ``restore`` takes it."""
         return {
-            "counts": np.array([self._seen, int(self._ready)], np.int64),
+            "counts": np.array([self._seen, int(self._ready), self.window, self.seed % 2**63], np.int64),
             "first": self._first[: self._seen].copy() if not self._ready else np.zeros((0, self.features)),
             "dims": self._dims.copy(),
             "splits": self._splits.copy(),
@@ -94,8 +94,10 @@ class HalfSpace:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Take up a state; ValueError where it is one of other trees."""
-        shapes = {"counts": (2,), "dims": self._dims.shape, "splits": self._splits.shape, "mass": self._mass.shape}
+        shapes = {"counts": (4,), "dims": self._dims.shape, "splits": self._splits.shape, "mass": self._mass.shape}
         if any(name not in state or state[name].shape != shape for name, shape in shapes.items()):
+            raise ValueError("the state is one of other half-space trees")
+        if state["counts"][2:].tolist() != [self.window, self.seed % 2**63]:
             raise ValueError("the state is one of other half-space trees")
         first = np.asarray(state.get("first", np.zeros((0, self.features))), np.float64)
         self._seen, self._ready = int(state["counts"][0]), bool(state["counts"][1])

@@ -16,6 +16,7 @@ from tocsin.methods.halfspace import HalfSpace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
 
 class Novelty:
@@ -38,7 +39,6 @@ class Novelty:
         self._shape = {"trees": trees, "depth": depth, "window": window}
         self._seed = seed
         self._shops: dict[str, HalfSpace] = {}
-        self._of("")
 
     def step(self, matrix: np.ndarray, shops: Sequence[str] = ()) -> np.ndarray:
         """Score rows [n, k] in their order, NaN where a value is missing, then learn them.
@@ -58,18 +58,29 @@ class Novelty:
             scores[mine] = self._of(shop).step(matrix[mine])
         return scores
 
-    def state(self) -> dict[str, dict[str, np.ndarray]]:
-        """Return copies of what was learned, by shop, as plain arrays."""
-        return {shop: trees.state() for shop, trees in sorted(self._shops.items())}
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return what was learned as plain values and copies of arrays, as snapshots keep them."""
+        shops = sorted(self._shops)
+        arrays = {
+            f"{place}.{name}": array
+            for place, shop in enumerate(shops)
+            for name, array in self._shops[shop].state().items()
+        }
+        return {"features": list(self.features), "seed": self._seed, "shops": shops}, arrays
 
-    def restore(self, state: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-        """Take up what ``state`` returned; Misconfigured where it is one of other features or another shape."""
+    def restore(self, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bool:
+        """Take up what ``state`` returned; False, and nothing is known, where features, shape or seed have changed."""
         self._shops.clear()
-        for shop, arrays in state.items():
+        if tuple(meta["features"]) != self.features or meta["seed"] != self._seed:
+            return False
+        for place, shop in enumerate(meta["shops"]):
+            mine = f"{place}."
             try:
-                self._of(shop).restore(arrays)
-            except ValueError as error:
-                raise Misconfigured(f"novelty over {', '.join(self.features)}: {error}; let it learn anew") from error
+                self._of(shop).restore({n.removeprefix(mine): a for n, a in arrays.items() if n.startswith(mine)})
+            except ValueError:
+                self._shops.clear()
+                return False
+        return True
 
     def digest(self) -> str:
         """Return the hash of what was learned: equal for equal streams."""
