@@ -26,6 +26,7 @@ from tocsin.server.routes import (
     schemas,
     session,
     verdicts,
+    windows,
 )
 from tocsin.server.schema import document
 
@@ -38,6 +39,7 @@ _ROOMS = (
     letters,
     automation,
     rules,
+    windows,
     people,
     schemas,
     live,

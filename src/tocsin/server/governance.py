@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from tocsin.core.action import Unit
-from tocsin.core.desk import Rule
+from tocsin.core.desk import Rule, Window
 from tocsin.core.playbook import Automation, Playbook
 from tocsin.core.records import Audit, ListEntry, Role
 from tocsin.core.signal import Mode, Text
@@ -202,6 +202,21 @@ class RulePage(Shape, frozen=True):
     """All rules."""
 
     items: tuple[RuleView, ...]
+
+
+class WindowView(Shape, frozen=True):
+    """A window that people have declared; not ``warm``: its value is missing until it has caught up with the past."""
+
+    window: Window
+    warm: bool
+
+
+class WindowPage(Shape, frozen=True):
+    """All declared windows; while some catch up, ``read`` of ``until`` journal positions have been read."""
+
+    items: tuple[WindowView, ...]
+    read: int
+    until: int
 
 
 class CheckWish(Wish, frozen=True):

@@ -57,7 +57,7 @@ def check(request: Request, body: Body) -> Response:
         id="check", when=wish.when, decision=Decision.ALLOW, code="", text=Text("", ""), on=wish.on, desk=wish.desk
     )
     try:
-        check_rule(rule, house(request).desks)
+        check_rule(rule, house(request).desks, house(request).fold.rules.house)
     except CelError as error:
         wrong = governance.CheckError(message=str(error), line=error.line, column=error.column)
         return reply(governance.CheckView(ok=False, error=wrong))
@@ -73,7 +73,7 @@ def rule(request: Request, id: str, body: Body) -> Response:
     if wish.id != id:
         raise Refusal(422, "out-of-range", "the rule's id is not the one in the address", field="id")
     tocsin, who = house(request), person(request).name
-    _refused_if_wrong(lambda: check_rule(wish, tocsin.desks))
+    _refused_if_wrong(lambda: check_rule(wish, tocsin.desks, tocsin.fold.rules.house))
     now = tocsin.clock.now()
     with tocsin.records.transaction():
         before = tocsin.records.table(StoredRule).get(id)
