@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from tocsin.flow.batch import FeatureTable
 from tocsin.flow.cel_columns import MISSING, Causes, Part, causes_of, causes_where
 from tocsin.flow.cel_texts import BLANK, DTYPES, Text, boxed
 from tocsin.flow.cel_values import fit
@@ -132,7 +133,10 @@ class View:
             column = None
         if column is None:
             return np.zeros(self.n), Causes(np.ones(self.n, bool), MISSING)
-        return column.values, causes_where(~column.present | np.isnan(column.values), MISSING)
+        failed = ~column.present
+        if not isinstance(self.features, FeatureTable):  # there, what is present is not NaN
+            failed |= np.isnan(column.values)
+        return column.values, causes_where(failed, MISSING)
 
     def _score(self) -> Part:
         if self.scores is None:

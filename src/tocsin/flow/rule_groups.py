@@ -138,13 +138,23 @@ class Group:
             return tally.result()
         base = View(batch, table, scores, lists)
         for part in self._parts:
-            looked = np.flatnonzero(batch.of_type(*part.types))
+            looked = _looked(batch, part.types)
             if part.one_by_one(len(looked)):
                 for row in looked.tolist():
                     _alone((part,), row, batch.events[row], table, scores, lists, tally, timed)
             else:
                 _columns(part, looked, base, tally, timed)
         return tally.result()
+
+
+def _looked(batch: Any, types: Sequence[str]) -> np.ndarray:
+    """Return the rows of these types; by the codes of types where the batch has them."""
+    if not hasattr(batch, "kinds"):
+        return np.flatnonzero(batch.of_type(*types))
+    codes = [batch.names.declare_type(name) for name in types]
+    among = np.zeros(len(batch.names.types), bool)
+    among[codes] = True
+    return np.flatnonzero(among[batch.kinds])
 
 
 def _alone(
