@@ -191,7 +191,7 @@ class SegmentJournal(Reading):
         where the disk refuses.
         """
         with self._guard:
-            bound = min([through, self._covered, *(first - 1 for first in self._readers.values())])
+            bound = min([through, self._covered, *(first - 1 for first in list(self._readers.values()))])
             leaving = [one for one in self.closed() if one.last <= bound]
             if not leaving:
                 return 0
@@ -275,7 +275,7 @@ class SegmentJournal(Reading):
 
     def _begin(self, first: int) -> None:
         """Close the open segment where there is one, and go on in a new one."""
-        if self._file >= 0:
+        if self._file >= 0 and os.fstat(self._file).st_size > self._durable:
             # A file that was used before is longer than what it holds now; only the last segment may be.
             self._disk.truncate(self._file, self._durable)
             self._disk.fdatasync(self._file)

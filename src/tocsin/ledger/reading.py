@@ -34,7 +34,7 @@ class Reading:
         self._at = Place()
         self._floor = Place()
         self._readers: dict[object, int] = {}
-        """The first seq that each reader under way may still ask for."""
+        """Of each reader under way the first seq of the segment that it is in."""
 
     def last(self) -> tuple[int, int]:
         """Return (seq, tau) of the last committed event, (0, 0) where there is none."""
@@ -93,11 +93,12 @@ class Reading:
 
     def _items(self, after_seq: int) -> Iterator[tuple[Path, Item]]:
         """Yield what was committed from the segment on that holds the next seq, with the file that each is from."""
-        with self._chain(after_seq) as (chain, end):
+        with self._chain(after_seq) as (reader, chain, end):
             begin = max(0, bisect_right([segment.first for segment in chain], after_seq + 1) - 1)
             seq = chain[begin].first - 1 if chain else 0
             for index in range(begin, len(chain)):
                 segment = chain[index]
+                self._readers[reader] = segment.first
                 # Of trusted segments only the headers were seen at the start.
                 if segment.first != seq + 1:
                     raise missing(segment.path, segment.first, seq + 1)
@@ -109,15 +110,18 @@ class Reading:
                     yield segment.path, item
 
     @contextmanager
-    def _chain(self, after_seq: int) -> Iterator[tuple[list[Segment], int | None]]:
-        """Give the segments and up to which byte the last is committed (None: all); none is removed meanwhile."""
+    def _chain(self, after_seq: int) -> Iterator[tuple[object, list[Segment], int | None]]:
+        """Give the reader's key in ``_readers``, the segments, and how far the last is committed (None: all of it).
+
+        None that the reader has still to read is removed meanwhile.
+        """
         reader = object()
         with self._guard:
             # Without an open segment the last one was closed whole.
             chain, end = list(self._segments), self._durable if self._file >= 0 else None
             self._readers[reader] = after_seq + 1
         try:
-            yield chain, end
+            yield reader, chain, end
         finally:
             with self._guard:
                 del self._readers[reader]
