@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ pytest.importorskip("numba", reason="the wide half needs numba")
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.flow.stream import event
+from tests.flow.stream import T0, event
 from tests.flow.test_windows import DAY_S, DECLARED, EPOCH_ALIGNED, LABEL, ORDER, PAY, READS, STREAMS, stream_of, window
 
 from tocsin.core.desk import Aggregate as A
@@ -335,3 +336,61 @@ def test_bytes_per_key() -> None:
         costs.append((found["index"] + found["rows"]) / 100_000)
     assert costs[0] <= 200
     assert (costs[1] - costs[0]) / len(hops) <= 120
+
+
+class Columns:
+    """Payments as ready columns: what ``Rows`` offers to windows, without events."""
+
+    def __init__(self, taus: np.ndarray, cards: np.ndarray) -> None:
+        self.n, self.taus, self.names, self.passed = len(taus), taus, NAMES, {}
+        self.kinds = np.full(self.n, NAMES.declare_type(PAY), np.int32)
+        self._cards, self._all = cards, np.ones(self.n, bool)
+
+    def keys(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        return self._cards, self._all
+
+    def fixed(self, name: str, scale: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.taus, self._all
+
+    def currencies(self, default: str) -> np.ndarray:
+        return np.full(self.n, HASHER.text(default), np.uint64)
+
+
+def hashed(numbers: np.ndarray) -> np.ndarray:
+    mixed = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    return mixed ^ (mixed >> np.uint64(32))
+
+
+@pytest.mark.slow
+def test_ten_million_cards_seen_once_cost_neither_time_nor_memory() -> None:
+    """Two in three events are of cards that never come again: the last million is as fast as the second."""
+    declared = (window(A.COUNT, 60), window(A.SUM, 60, field="amount"), window(A.COUNT, DAY_S), window(A.RECENCY, 3600))
+    for some in (declared[:2], declared):
+        windows = wide(some)
+        random, speeds, step = np.random.default_rng(1), [], 8192
+        for start in range(0, 16_000_000, step):
+            numbers = np.arange(start, start + step) + 10**6
+            numbers[::3] = random.integers(0, 50_000, len(numbers[::3]))
+            taus = T0 + np.arange(start, start + step) * 100_000
+            began = time.thread_time()
+            windows.step(Columns(taus, hashed(numbers)))  # type: ignore[arg-type]
+            speeds.append(step / (time.thread_time() - began))
+        assert np.median(speeds[-120:]) > 0.5 * np.median(speeds[120:240])
+        live = windows.sizes()["keys:card"]
+        assert live < 200_000 if len(some) == 2 else live < 3_000_000
+
+
+@pytest.mark.slow
+def test_a_jump_of_the_clock_stalls_no_step() -> None:
+    """Two million entries in the log, then a jump past the hour: the next step takes tens of milliseconds at most."""
+    windows = wide((window(A.COUNT, 60), window(A.COUNT, 3600), window(A.STD, 3600, field="amount")))
+    taus = T0 + np.arange(2_000_000) * 1000
+    cards = hashed(np.arange(2_000_000) % 700_000)
+    for start in range(0, 2_000_000, 8192):
+        windows.step(Columns(taus[start : start + 8192], cards[start : start + 8192]))  # type: ignore[arg-type]
+    began = time.thread_time()
+    values = windows.step(Columns(taus[-1:] + DAY, cards[:1]))  # type: ignore[arg-type]
+    assert time.thread_time() - began < 0.1
+    assert [float(column[0]) for column in values[:2]] == [1.0, 1.0]
+    assert windows.sizes() == {"keys:card": 1, "log": 1}

@@ -272,7 +272,8 @@ def run_table(table: Any, head: Any) -> None:
     """Run one table through the batch."""
     for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
         put(group, G_TAIL_TAU, tau_at(head, get(group, G_TAIL)))
-        put(group, G_CURSOR_TAU, tau_at(head, get(group, G_CURSOR)))
+        if get(group, G_DELAY) != 0:
+            put(group, G_CURSOR_TAU, tau_at(head, get(group, G_CURSOR)))
     present = get(head, H_SUB_PRESENT) + get(table, T_PLACE) * get(head, H_SUB_STAGE)
     keys = get(head, H_SUB_KEYS) + 8 * get(table, T_PLACE) * get(head, H_SUB_STAGE)
     conditions, items, tau = get(table, T_BITS), get(head, H_ITEMS), np.int64(0)

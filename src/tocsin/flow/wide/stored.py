@@ -95,10 +95,10 @@ def load(plane: Plane, stored: Stored) -> None:
             chunk[: len(part)] = part
         line[[at.T_USED, at.T_LIVE]] = len(rows)
         plane.indexes[place] = index = np.zeros(room(len(rows), len(plane.indexes[place])), np.int64)
-        fill_index(np.ascontiguousarray(rows[:, 0]), np.arange(len(rows)), index)
+        fill_index(np.array(rows[:, 0]), np.arange(len(rows)), index)
     for place, entries in enumerate(stored.maps):
         plane.entries[place] = space = np.zeros((room(len(entries), len(plane.entries[place])), 2), np.int64)
-        fill_map(np.asarray(entries), space)
+        fill_map(np.array(entries), space)
         plane.maps[place, at.M_LIVE] = len(entries)
     plane.place()
     for first in range(0, len(log), 1 << at.SEGMENT_BITS):

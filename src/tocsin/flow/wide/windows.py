@@ -343,3 +343,22 @@ class WideWindows(Windows):
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def warm() -> None:
+    """Call every kernel once with the dtypes of real use."""
+    from tocsin.core.desk import Aggregate
+    from tocsin.core.events import Event
+    from tocsin.flow.names import Names
+    from tocsin.flow.wide.keyed import grow_index
+    from tocsin.flow.wide.rows import Rows
+
+    window = Window(name="warm", fold=Aggregate.DISTINCT, by="card", span_s=60, of=("warm",), field="ip")
+    event = Event(id="warm", source="warm", type="warm", time=1, tau=1, seq=1, data={"card": "c", "ip": "i"})
+    windows = WideWindows()
+    windows.declare([window], ["warm"])
+    windows.step(Rows([event], Names(), windows.hasher))
+    grow_index(np.zeros(2, np.int64), np.zeros(4, np.int64))
+    other = WideWindows()
+    other.declare([window], ["warm"])
+    other.restore(*windows.state())
