@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 
 
 class Segment:
-    """Buckets of one series in the order of their closing: ``rows`` int64 [n, 6] as ``series_kernels.close`` says."""
+    """Buckets of one series in the order of their closing.
 
-    __slots__ = ("_parts", "grace", "n", "rows", "scopes", "series", "width")
+    ``rows`` int32 [n, 6] as ``series_kernels.close`` says; buckets count from ``base`` on.
+    """
+
+    __slots__ = ("_parts", "base", "grace", "n", "rows", "scopes", "series", "width")
 
     def __init__(
-        self, series: Series, width: int, grace: int, scopes: Sequence[Scope | None], rows: np.ndarray
+        self, series: Series, width: int, grace: int, scopes: Sequence[Scope | None], base: int, rows: np.ndarray
     ) -> None:
-        self.series, self.width, self.grace, self.scopes, self.rows = series, width, grace, scopes, rows
+        self.series, self.width, self.grace, self.scopes = series, width, grace, scopes
+        self.base, self.rows = base, rows
         self.n = 0
         self._parts: list[tuple[int, int, np.ndarray, np.ndarray]] = []
 
@@ -39,18 +43,18 @@ class Segment:
 
     def dues(self) -> np.ndarray:
         """Return when each closed, int64 [n]."""
-        dues: np.ndarray = (self.rows[: self.n, 1] + 1) * self.width + self.grace
+        dues: np.ndarray = (self.rows[: self.n, 1] + np.int64(self.base + 1)) * self.width + self.grace
         return dues
 
     def buckets(self, planned: Planned) -> Iterator[Bucket]:
         """Yield them as objects."""
         series, width, scopes, tail = self.series, self.width, self.scopes, self.width + self.grace
         for start, stop, values, counts in self._parts:
-            for line, bucket, _, row, begin, end in self.rows[start:stop].tolist():
+            for line, after, _, row, begin, end in self.rows[start:stop].tolist():
                 scope = scopes[line]
                 if scope is None:
                     raise LookupError("closed buckets are read before the next row enters")
-                began = bucket * width
+                began = (self.base + after) * width
                 factor, campaign = planned(scope[0], began)
                 yield Bucket(
                     series=series,

@@ -38,7 +38,7 @@ class Histories:
 
     def prepare(self, rows: int, longest: int) -> None:
         """Make room for so many lines with histories so long; there are none yet."""
-        most = max(FIRST_ROOM, self._keep + self._keep // 4 + 16)
+        most = max(FIRST_ROOM, self._keep + self._keep // 2 + 16)
         self._build(2 * rows + 4, min(max(FIRST_ROOM, longest + longest // 4), most))
 
     def full(self, line: np.ndarray) -> bool:
@@ -64,7 +64,7 @@ class Histories:
         """Copy a line to a row of its own, its oldest bucket first; rebuild where rows are too short or used up."""
         size = int(lines[line, END] - lines[line, START])
         room = self.values.shape[1]
-        most = max(FIRST_ROOM, self._keep + self._keep // 4 + 16)
+        most = max(FIRST_ROOM, self._keep + self._keep // 2 + 16)
         if size * 5 > room * 4 and room < most:
             self._rebuild(lines, min(max(2 * room, size + 1), most))
         elif self._given == len(self.values):

@@ -7,7 +7,7 @@ Arrays of one series:
 * ``tally_index``, ``tally_hashes``, ``tallies`` int64 [tallies, 5]: what the buckets that can still change have seen
   (LINE .. HIGH); the sum has 128 bits. A free row has N = -1 and leads by LINE to the next one, + 1.
 * ``values``, ``counts`` float64 [rows, room]: the closed buckets of a line are [START, END) of its ROW.
-* ``head`` int64 [12]: the names NEXT .. DROPPED.
+* ``head`` int64 [13]: the names NEXT .. BASE.
 * ``spec`` int64 [5]: bucket and grace in microseconds, keep, what a value is (COUNTS .. APART), the limit of
   lateness in microseconds.
 """
@@ -26,7 +26,7 @@ FIRST, SILENT, START, END, ROW, ALIVE, SOLE, OPEN = range(8)
 """Oldest bucket of the history; closings without an event; where the history is; whether the line lives; NEXT when its
 row was last moved to where nobody else looks; how many tallies it has."""
 LINE, BUCKET, N, LOW, HIGH = range(5)
-NEXT, AT, TALLIES, FREE_TALLY, OLDEST, LATE, REVISED, LIVE, PLACE, CLOSED, EXPIRED, DROPPED = range(12)
+NEXT, AT, TALLIES, FREE_TALLY, OLDEST, LATE, REVISED, LIVE, PLACE, CLOSED, EXPIRED, DROPPED, BASE = range(13)
 DONE, NEW_LINE, MORE_TALLIES, MORE_ROOM, FULL = range(5)
 COUNTS, SUMS, MEANS, SHARES, APART, SETS = range(6)
 """What a bucket's value is. From APART on: worked out by the caller from values kept beside (SETS: 0 without)."""
@@ -181,15 +181,14 @@ def close(
     """Close the buckets due at or before ``until``, lines in ``order`` (int64); DONE, or why it stopped before.
 
     MORE_ROOM: ``order[head[PLACE]]`` has no room in its row; FULL: ``out`` is full, or the values of the last bucket
-    that are NaN although there is a tally are for the caller to work out before the next one closes. ``out`` int64
-    [k, 6] receives, from ``head[CLOSED]`` on: line, bucket, its tally or -1, ROW, START and END of the history before
-    it.
+    that are NaN although there is a tally are for the caller to work out before the next one closes. ``out`` int32
+    [k, 6] receives, from ``head[CLOSED]`` on: line, bucket - ``head[BASE]``, its tally or -1, ROW, START and END of the
+    history before it.
     """
     width, grace, keep, what = spec[0], spec[1], spec[2], spec[3]
     room = values.shape[1]
     while head[LIVE] and (head[NEXT] + 1) * width + grace <= until:
         bucket = head[NEXT]
-        horizon = (bucket * width + width - spec[4]) // width - 1
         if head[PLACE] == 0 and head[CLOSED] + len(order) > len(out):
             return FULL
         apart = False
@@ -203,7 +202,7 @@ def close(
             slot = find(tally_index, tally_hashes, mixed(hashes[line], U(bucket))) if head[OLDEST] <= bucket else -1
             n = tallies[slot, N] if slot >= 0 else 0
             closed = head[CLOSED]
-            out[closed, 0], out[closed, 1], out[closed, 2] = line, bucket, slot
+            out[closed, 0], out[closed, 1], out[closed, 2] = line, bucket - head[BASE], slot
             out[closed, 3], out[closed, 4], out[closed, 5] = lines[line, ROW], lines[line, START], lines[line, END]
             head[CLOSED] = closed + 1
             row, end = lines[line, ROW], lines[line, END]
@@ -223,8 +222,11 @@ def close(
                 head[DROPPED] += 1
         head[PLACE] = 0
         head[NEXT] = bucket + 1
-        if head[OLDEST] < horizon:
-            _forget(lines, tally_index, tally_hashes, tallies, head, np.int64(-1), horizon)
+        # Most stretches that are long hold no tally: they are spared the division.
+        if head[OLDEST] < bucket:
+            horizon = (bucket * width + width - spec[4]) // width - 1
+            if head[OLDEST] < horizon:
+                _forget(lines, tally_index, tally_hashes, tallies, head, np.int64(-1), horizon)
         if apart:
             return FULL
     return DONE

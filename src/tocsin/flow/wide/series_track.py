@@ -52,7 +52,7 @@ class WideTrack:
 
     def clear(self) -> None:
         """Forget all lines."""
-        self.head = np.zeros(12, np.int64)
+        self.head = np.zeros(13, np.int64)
         self.head[k.OLDEST] = k.NEVER
         self.index = index_for(FIRST_LINES)
         self.hashes = np.zeros(FIRST_LINES, np.uint64)
@@ -233,9 +233,15 @@ class WideTrack:
         """Close what is due at or before ``until``, at most about ``most`` buckets (at least one instant's)."""
         order, head = self.order(), self.head
         segment = Segment(
-            self.series, self.width, int(self.spec[1]), self.scopes, np.empty((max(len(order), most), 6), np.int64)
+            self.series,
+            self.width,
+            int(self.spec[1]),
+            self.scopes,
+            head.item(k.NEXT),
+            np.empty((max(len(order), most), 6), np.int32),
         )
         head[k.CLOSED] = head[k.PLACE] = head[k.EXPIRED] = head[k.DROPPED] = 0
+        head[k.BASE] = segment.base
         while True:
             seen = int(head[k.CLOSED])
             lacks = k.close(
