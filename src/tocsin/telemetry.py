@@ -8,8 +8,8 @@ from typing import Any
 STAGES: dict[str, tuple[str, str]] = {
     "scan": ("JSON lines checked and laid out as columns", "校验 JSON 行并转为列"),
     "stamp": ("duplicates recognised, seq and tau given", "识别重复并赋予序号与时间"),
-    "fold": ("windows, series, deadlines, desks and rules", "窗口、序列、时限、值班台与规则"),
-    "derive": ("verdicts and signals written out", "生成判定与信号"),
+    "fold": ("windows, series, deadlines, desks and rules", "窗口、序列、时限、席位与规则"),
+    "derive": ("verdicts and signals written out", "生成裁决与信号"),
     "write": ("journal: bytes handed to the system", "日志：写入系统"),
     "sync": ("journal: until they are on disk", "日志：落盘"),
     "publish": ("views, records and responder told", "更新视图、记录与响应"),

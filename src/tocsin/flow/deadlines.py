@@ -48,6 +48,11 @@ class Deadlines:
                 self.by_type.setdefault(kind, []).append(len(self.declared))
             self.declared.append(deadline)
 
+    @property
+    def pending(self) -> int:
+        """How many keys are waited for, over all deadlines."""
+        return len(self._armed)
+
     def due(self) -> int | None:
         """Return the due time of the next miss, None while nothing is armed."""
         while self._heap:

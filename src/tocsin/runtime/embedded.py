@@ -214,6 +214,27 @@ class EmbeddedHost:
         return self._lanes.waiting + (self.wide.waiting if self.wide is not None else 0)
 
     @property
+    def queued_events(self) -> int:
+        """Of those, the ones that came as single events, not as lines."""
+        return self._lanes.waiting
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest came of what waits to be folded, on the monotonic clock in seconds; None: nothing waits."""
+        found = [self._lanes.oldest, self.wide.oldest if self.wide is not None else None]
+        return min((one for one in found if one is not None), default=None)
+
+    @property
+    def shed(self) -> int:
+        """Requests of lines and single events that were refused because too many waited."""
+        return self._lanes.shed + (self.wide.shed if self.wide is not None else 0)
+
+    @property
+    def unwritten_events(self) -> int:
+        """Events that were folded and are not on disk yet."""
+        return self._outbox.waiting_events
+
+    @property
     def unwritten_bytes(self) -> int:
         """Bytes that were folded and are not on disk yet."""
         return self._outbox.waiting_bytes

@@ -37,6 +37,8 @@ class Request(msgspec.Struct, frozen=True):
 
     events: list[Event]
     future: Future[list[Receipt]]
+    since: float = msgspec.field(default_factory=time.monotonic)
+    """When they came, on the monotonic clock in seconds."""
 
 
 class Work(msgspec.Struct):
@@ -76,6 +78,12 @@ class Lanes:
         """Look again at what waits: rows have come into the wide lane."""
         with self._ready:
             self._ready.notify()
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest request came that waits, on the monotonic clock in seconds; None while none waits."""
+        with self._ready:
+            return self._bulk[0].since if self._bulk else None
 
     @property
     def asked(self) -> bool:

@@ -93,6 +93,11 @@ class Outbox:
         return self._bytes
 
     @property
+    def waiting_events(self) -> int:
+        """Events that have not been written yet."""
+        return self._events
+
+    @property
     def stopped(self) -> bool:
         """Whether the writer ended by a fault."""
         return self._thread.ident is not None and not self._thread.is_alive()

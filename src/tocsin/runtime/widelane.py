@@ -89,6 +89,8 @@ class Ticket:
         self.future: Future[LinesReceipt] = Future()
         self.refused: list[Refused] = []
         self.duplicates = self.rows = 0
+        self.since = time.monotonic()
+        """When it came, on the monotonic clock in seconds."""
         self._open = 1
         self._lock = threading.Lock()
 
@@ -160,7 +162,7 @@ class WideLane:
     ) -> None:
         self.on_rows: Callable[[], None] = lambda: None
         self.shed = 0
-        self._door = door
+        self.door = door
         self._fresh_chunk = fresh_chunk
         self._clock = clock
         self._plane = plane
@@ -180,6 +182,18 @@ class WideLane:
         """Whether somebody scans just now."""
         return self._lock.locked()
 
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest body came of which rows wait, on the monotonic clock in seconds; None while none waits."""
+        with self._lock:
+            if not self.waiting:
+                return None
+            parts = [*(part for _, parts in self._full for part in parts[:1]), *self._parts[:1]]
+            if self._taken is not None:
+                _, taken, start = self._taken
+                parts += [part for part in taken if part.stop > start][:1]
+            return min((part.ticket.since for part in parts), default=None)
+
     def submit(self, body: bytes | memoryview, shop: str) -> Future[LinesReceipt]:
         """Scan a body; the future is done when its events are on disk. Retryable at once when the lane is full."""
         ticket = Ticket()
@@ -190,7 +204,7 @@ class WideLane:
             began = time.perf_counter()
             live, now, at = not self._clock.data, self._clock.now(), 0
             while at >= 0:
-                admitted = self._door.admit(body, self._open, now=now, live=live, shop=shop, at=at)
+                admitted = self.door.admit(body, self._open, now=now, live=live, shop=shop, at=at)
                 at = admitted.rest
                 ticket.refused.extend(Refused(*one) for one in admitted.refused)
                 rows = admitted.stop - admitted.start

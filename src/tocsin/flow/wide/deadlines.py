@@ -53,6 +53,11 @@ class WideDeadlines:
             self.declared.append(deadline)
         self._rows = None
 
+    @property
+    def pending(self) -> int:
+        """How many keys are waited for, over all deadlines."""
+        return sum(queue.armed for queue in self.queues)
+
     def due(self) -> int | None:
         """Return the due time of the next miss, None while nothing is armed."""
         return min((due for queue in self.queues if (due := queue.due()) is not None), default=None)

@@ -77,6 +77,16 @@ class IdMemory:
         """How many ids the capacity made it let go of before 24 hours of tau had passed."""
         return int(self._state[table.FORGOTTEN])
 
+    @property
+    def capacity(self) -> int:
+        """How many ids it holds at most."""
+        return int(self._state[table.CAPACITY])
+
+    def bytes(self) -> int:
+        """Return the memory that is in use: 16 bytes an id of the log, in chunks, and 8 a slot of the index."""
+        bits = int(self._state[table.BITS]) + (self._state[table.BOUND] >= 0)
+        return 16 * table.CHUNK * int(self._state[table.USED]) + 8 * (1 << bits)
+
     def span(self) -> int:
         """Return how far back, in microseconds of tau, every accepted id is known for certain: 24 hours at most."""
         return int(min(ID_MEMORY, self._state[table.TAU] - self._state[table.LOST_TAU]))
