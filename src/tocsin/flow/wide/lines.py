@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
 
 from tocsin.core.desk import Column
 from tocsin.core.events import Event
 from tocsin.flow.batch import PlainBatch
-from tocsin.flow.hashing import joined_columns
 from tocsin.flow.names import ITEM_FIELDS, OTHER
 from tocsin.flow.wide import lines_columns as made
-from tocsin.flow.wide.rows import ItemRows, Keyed, Rows, Typed, Values
+from tocsin.flow.wide.lines_cells import Cells
+from tocsin.flow.wide.rows import ItemRows, Keyed, Rows, Typed
+from tocsin.flow.wide.scan_checks import HEADS, MISSING, TEXT
 from tocsin.flow.wide.scan_chunk import CAPACITY, Chunk
-from tocsin.flow.wide.scan_data import HEADS, MISSING, TEXT
 from tocsin.flow.wide.sip import sip_spans
-
-if TYPE_CHECKING:
-    from tocsin.flow.hashing import Hasher
 
 __all__ = ["CAPACITY", "Chunk", "LineItems", "LineRows"]
 
@@ -44,67 +41,6 @@ class LineEvents(Sequence[Event]):
         if not -rows.n <= at < rows.n:
             raise IndexError(at)
         return rows.live().event(rows.place(at % rows.n))
-
-
-class Cells(Keyed):
-    """Columns from cells: what rows of lines and rows of their items have in common."""
-
-    hasher: Hasher
-
-    def cells(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return (tags uint8 [n], cells uint64 [n]) of a field, None where it has none."""
-        raise NotImplementedError
-
-    def buffer(self) -> np.ndarray:
-        """Return where texts lie."""
-        raise NotImplementedError
-
-    def plain(self) -> Keyed:
-        """Return the same rows made from events."""
-        raise NotImplementedError
-
-    def owners(self) -> np.ndarray:
-        """Return the hash of the shop of each row."""
-        raise NotImplementedError
-
-    def _keys(self, name: str) -> Values:
-        found = self.cells(name)
-        if found is None:
-            return self.plain().keys(name)
-        hashes, present = made.hashes(*found, self.buffer(), self.hasher, made.KEYS)
-        return joined_columns(hashes, self.owners()), present
-
-    def _identities(self, name: str) -> Values:
-        found = self.cells(name)
-        if found is None:
-            return self.plain().identities(name)
-        return made.hashes(*found, self.buffer(), self.hasher, made.IDENTITIES)
-
-    def _text_hashes(self, name: str) -> Values:
-        found = self.cells(name)
-        if found is None:
-            return self.plain().text_hashes(name)
-        return made.hashes(*found, self.buffer(), self.hasher, made.TEXTS)
-
-    def _fixed(self, name: str, scale: int) -> Values:
-        found = self.cells(name)
-        return self.plain().fixed(name, scale) if found is None else made.fixed(*found, scale)
-
-    def _typed_cells(self, root: str, name: str, type_: str) -> Typed:
-        found = self.cells(name)
-        if found is None or type_ not in made.TYPES:
-            return self.plain().typed(root, name, type_)
-        if type_ == "string":
-            values, present = self.text_hashes(name)
-            return values, made.codes_of(present)
-        return made.typed(*found, type_)
-
-    def _strings_of(self, root: str, name: str, rows: np.ndarray | None) -> Sequence[str]:
-        found = self.cells(name)
-        if found is None:
-            return self.plain().strings(root, name, rows)
-        tags, cells = found if rows is None else (found[0][rows], found[1][rows])
-        return made.strings(tags == TEXT, cells, self.buffer())
 
 
 class LineRows(PlainBatch, Cells):

@@ -9,7 +9,7 @@ import numpy as np
 from tocsin.flow.distinct import value_of
 from tocsin.flow.view import key_of
 from tocsin.flow.wide.scan_bytes import PAD, copied, put_byte, uncounted
-from tocsin.flow.wide.scan_data import BOOL, FLOAT, INT, TEXT
+from tocsin.flow.wide.scan_checks import BOOL, FLOAT, INT, TEXT
 from tocsin.flow.wide.scan_values import put_integer
 from tocsin.flow.wide.sip import sip_bytes
 

@@ -18,9 +18,10 @@ import numpy as np
 from tocsin.core.events import AHEAD_LIMIT, LATE_LIMIT
 from tocsin.flow.wide import scan_values as at_
 from tocsin.flow.wide.blake import STATE_WORDS, key_state
+from tocsin.flow.wide.scan_body import scan_body
 from tocsin.flow.wide.scan_bytes import PAD
-from tocsin.flow.wide.scan_data import CAUSES
-from tocsin.flow.wide.scan_line import LITERALS, LONGEST_ATTRIBUTE, LONGEST_LINE, scan_body
+from tocsin.flow.wide.scan_checks import CAUSES
+from tocsin.flow.wide.scan_layout import LITERALS, LONGEST_ATTRIBUTE, LONGEST_LINE
 from tocsin.flow.wide.scan_tables import Check, Rule, Rules, Tables
 
 if TYPE_CHECKING:

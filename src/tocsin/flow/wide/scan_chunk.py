@@ -10,8 +10,8 @@ import numpy as np
 from tocsin.core.events import Event
 from tocsin.flow.names import ITEM_FIELDS
 from tocsin.flow.wide.scan_bytes import PAD
-from tocsin.flow.wide.scan_data import BOOL, FLOAT, HEADS, INT, MISSING, OTHER, TEXT
-from tocsin.flow.wide.scan_line import (
+from tocsin.flow.wide.scan_checks import BOOL, FLOAT, HEADS, INT, MISSING, OTHER, TEXT
+from tocsin.flow.wide.scan_layout import (
     H_ID,
     H_IDENTITY,
     H_LINE,

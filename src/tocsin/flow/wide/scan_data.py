@@ -9,287 +9,66 @@ from typing import Any
 
 import numpy as np
 
-from tocsin.flow.wide.clean import clean_text
-from tocsin.flow.wide.scan_bytes import after_space, byte, copied, float_bits, put_byte, same_bytes, string_end, woven
-from tocsin.flow.wide.scan_tables import FIELDS, Check
+from tocsin.flow.wide.scan_bytes import after_space, byte, copied, float_bits, put_byte, string_end, woven
+from tocsin.flow.wide.scan_checks import (
+    ALSE,
+    BOOL,
+    C_DUPLICATE,
+    C_FAST,
+    C_MASKED,
+    C_NESTED,
+    C_NUMBER,
+    C_REQUIRED,
+    C_SEALED,
+    C_SHAPE,
+    C_TEXT,
+    C_TIME,
+    C_VALUE,
+    FLOAT,
+    HEADS,
+    INT,
+    K_ASK,
+    K_BOOLEAN,
+    K_CHOICE,
+    K_ITEMS,
+    K_KEY,
+    K_MASKED,
+    K_OPEN,
+    K_OPEN_MASKED,
+    K_PERSONAL,
+    K_TIME,
+    LONGEST_KEY,
+    MISSING,
+    NULL,
+    TEXT,
+    TRUE,
+    after_colon,
+    new_name,
+    refused_number,
+    refused_text,
+    span,
+)
+from tocsin.flow.wide.scan_items import scan_items
+from tocsin.flow.wide.scan_tables import FIELDS
 from tocsin.flow.wide.scan_values import (
     DECIMAL,
     ESCAPED,
     ESCAPED_MOST,
     ESCAPES,
-    ITEM,
     NOT_A_NUMBER,
     SPELLED,
-    UNKNOWN_MOST,
-    chosen,
     name_at,
     number_at,
     pseudonym_at,
     put_integer,
     spelled,
 )
-from tocsin.flow.wide.text import ASK, canonical_ip, rfc3339_micros, valid_utf8
+from tocsin.flow.wide.text import ASK, rfc3339_micros, valid_utf8
 from tocsin.flow.wide.words import load64
 
+__all__ = ["TEXT", "scan_data"]
+
 U = np.uint64
-MISSING, INT, FLOAT, BOOL, TEXT, OTHER = 0, 1, 2, 3, 4, 5
-HEADS = 8
-"""Rows of a chunk's frame before the cells of the fields."""
-LONGEST_KEY = 1024
-LARGEST_INTEGER = 10**15
-TRUE, ALSE, NULL = 0x65757274, 0x65736C61, 0x6C6C756E
-# Why a line is left to the plain door.
-CAUSES = (
-    "fast",
-    "shape",
-    "text",
-    "number",
-    "duplicate",
-    "attribute",
-    "type",
-    "time",
-    "value",
-    "masked",
-    "sealed",
-    "nested",
-    "subject",
-    "required",
-    "long",
-)
-(
-    C_FAST,
-    C_SHAPE,
-    C_TEXT,
-    C_NUMBER,
-    C_DUPLICATE,
-    C_ATTRIBUTE,
-    C_TYPE,
-    C_TIME,
-    C_VALUE,
-    C_MASKED,
-    C_SEALED,
-    C_NESTED,
-    C_SUBJECT,
-    C_REQUIRED,
-    C_LONG,
-) = range(15)
-K_OPEN, K_OPEN_MASKED, K_TEXT, K_CHOICE, K_MASKED, K_KEY, K_PERSONAL = (int(one) for one in list(Check)[:7])
-K_INTEGER, K_NUMBER, K_BOOLEAN, K_CURRENCY, K_TIME, K_IP, K_ITEMS, K_ASK = (int(one) for one in list(Check)[7:])
-
-
-@woven
-def span(start: Any, length: Any) -> Any:
-    """Return where a text lies as one word: start << 32 | length."""
-    return U(start) << U(32) | U(length)
-
-
-@woven
-def after_colon(body: np.ndarray, at: Any) -> Any:
-    """Return where a member's value begins, ``at`` being behind its name; -1 where there is no colon."""
-    at = after_space(body, at)
-    if byte(body, at) != 0x3A:
-        return np.int64(-1)
-    return after_space(body, at + 1)
-
-
-@woven
-def new_name(body: np.ndarray, scratch: np.ndarray, count: Any, start: Any, length: Any) -> Any:
-    """Note a name that the vocabulary does not know; return False where it came before or there are too many."""
-    if count == UNKNOWN_MOST:
-        return False
-    for place in range(count):
-        if scratch[2 * place + 1] == length and same_bytes(body, scratch[2 * place], start, length):
-            return False
-    scratch[2 * count], scratch[2 * count + 1] = start, length
-    return True
-
-
-@woven
-def same_text(body: np.ndarray, start: Any, length: Any, other: np.ndarray, other_length: Any) -> Any:
-    """Return whether a text of the body is the one that ``other`` begins with."""
-    if length != other_length:
-        return False
-    for at in range(length):
-        if byte(body, start + at) != byte(other, at):
-            return False
-    return True
-
-
-@woven
-def is_currency(body: np.ndarray, start: Any, length: Any) -> Any:
-    """Return whether a text is three capitals."""
-    if length != 3:
-        return False
-    for at in range(3):
-        one = byte(body, start + at)
-        if one < 65 or one > 90:
-            return False
-    return True
-
-
-@woven
-def refused_text(body: np.ndarray, start: Any, length: Any, check: Any, number: Any, choices: np.ndarray) -> Any:
-    """Return why the plain door must see a text that is kept as it is; 0 where it need not."""
-    cause: Any = np.int64(C_FAST)
-    if check in (K_MASKED, K_OPEN_MASKED):
-        if not clean_text(body, start, length):
-            cause = np.int64(C_MASKED)
-    elif check == K_IP:
-        if not canonical_ip(body, start, length):
-            cause = np.int64(C_VALUE)
-    elif check == K_KEY:
-        if length > LONGEST_KEY:
-            cause = np.int64(C_VALUE)
-    elif check == K_CHOICE:
-        if not chosen(choices, number, body, start, length):
-            cause = np.int64(C_VALUE)
-    elif check == K_CURRENCY:
-        if not is_currency(body, start, length):
-            cause = np.int64(C_VALUE)
-    elif check not in (K_TEXT, K_OPEN):
-        cause = np.int64(C_SEALED if check == K_ASK else C_VALUE)
-    return cause
-
-
-@woven
-def refused_number(kind: Any, whole: Any, value: Any, check: Any, limit: Any) -> Any:
-    """Return why the plain door must see a number that is kept as it is; 0 where it need not."""
-    cause: Any = np.int64(C_FAST)
-    if check == K_INTEGER:
-        if kind == DECIMAL or whole > LARGEST_INTEGER or whole < -LARGEST_INTEGER:
-            cause = np.int64(C_VALUE)
-    elif check == K_NUMBER:
-        amount = value if kind == DECIMAL else np.float64(whole)
-        if amount > limit or amount < -limit:
-            cause = np.int64(C_VALUE)
-    elif check == K_TIME:
-        if kind == DECIMAL or whole < 0:
-            cause = np.int64(C_VALUE)
-    elif check not in (K_OPEN, K_OPEN_MASKED):
-        cause = np.int64(C_SEALED if check == K_ASK else C_VALUE)
-    return cause
-
-
-@woven
-def scan_items(
-    body: np.ndarray,
-    start: Any,
-    row: Any,
-    run: Any,
-    out: Any,
-    count: Any,
-    text: np.ndarray,
-    item_frame: np.ndarray,
-    item_tags: np.ndarray,
-    item_slot: np.ndarray,
-    names: np.ndarray,
-    control: np.ndarray,
-    scratch: np.ndarray,
-) -> Any:
-    """Read a list of items from behind its bracket; return (cause, end, run, out)."""
-    at = after_space(body, start)
-    if byte(body, at) == 0x5D:
-        return np.int64(C_FAST), at + 1, run, out
-    while True:
-        if byte(body, at) != 0x7B:
-            return np.int64(C_NESTED), at, run, out
-        item = control[ITEM]
-        item_frame[0, item] = U(row)
-        for place in range(4):
-            item_tags[place, item] = MISSING
-        seen = np.int64(0)
-        strange = count
-        at = after_space(body, at + 1)
-        while True:
-            if byte(body, at) != 0x22:
-                return np.int64(C_SHAPE), at, run, out
-            name = at + 1
-            end = string_end(body, name)
-            if end < 0:
-                return np.int64(C_TEXT), at, run, out
-            high, end = end & 1, end >> 1
-            number = name_at(names, FIELDS, body, name, end - name) if high == 0 else np.int64(-1)
-            slot = item_slot[number] if number >= 0 else np.int64(-1)
-            if slot < 0:
-                if high and valid_utf8(body, name, end - name) < 0:
-                    return np.int64(C_TEXT), at, run, out
-                if not new_name(body, scratch, strange, name, end - name):
-                    return np.int64(C_DUPLICATE), at, run, out
-                strange += 1
-            elif (seen >> slot) & 1:
-                return np.int64(C_DUPLICATE), at, run, out
-            else:
-                seen |= 1 << slot
-            at = after_colon(body, end + 1)
-            if at < 0:
-                return np.int64(C_SHAPE), at, run, out
-            first = byte(body, at)
-            if first == 0x22:
-                value = at + 1
-                end = string_end(body, value)
-                if end < 0:
-                    return np.int64(C_TEXT), at, run, out
-                high, end = end & 1, end >> 1
-                length = end - value
-                if high and valid_utf8(body, value, length) < 0:
-                    return np.int64(C_TEXT), at, run, out
-                if slot in (1, 2) or (slot == 0 and (length == 0 or length > LONGEST_KEY)):
-                    return np.int64(C_VALUE), at, run, out
-                if slot >= 0:
-                    item_tags[slot, item] = TEXT
-                    item_frame[1 + slot, item] = span(value + out - run, length)
-                at = end + 1
-            elif first == 0x2D or (48 <= first <= 57):
-                kind, end, whole, _ = number_at(body, at)
-                if kind == NOT_A_NUMBER:
-                    return np.int64(C_NUMBER), at, run, out
-                if slot == 0:
-                    # A key: 4711 and "4711" are one.
-                    if kind == DECIMAL:
-                        return np.int64(C_VALUE), at, run, out
-                    out = copied(text, out, body, run, at - run)
-                    put_byte(text, out, 0x22)
-                    item_tags[0, item] = TEXT
-                    item_frame[1, item] = span(out + 1, end - at)
-                    out = copied(text, out + 1, body, at, end - at)
-                    put_byte(text, out, 0x22)
-                    out += 1
-                    run = end
-                elif slot in (1, 2):
-                    low = np.int64(0) if slot == 1 else np.int64(-LARGEST_INTEGER)
-                    if kind == DECIMAL or whole > LARGEST_INTEGER or whole < low:
-                        return np.int64(C_VALUE), at, run, out
-                    item_tags[slot, item] = INT
-                    item_frame[1 + slot, item] = U(whole)
-                elif slot == 3:
-                    return np.int64(C_VALUE), at, run, out
-                at = end
-            elif slot < 0 and (load64(body, at) & U(0xFFFFFFFF)) == U(TRUE):
-                at += 4
-            elif slot < 0 and first == 0x66 and (load64(body, at + 1) & U(0xFFFFFFFF)) == U(ALSE):
-                at += 5
-            else:
-                return np.int64(C_NESTED), at, run, out
-            at = after_space(body, at)
-            first = byte(body, at)
-            if first == 0x2C:
-                at = after_space(body, at + 1)
-            elif first == 0x7D:
-                at += 1
-                break
-            else:
-                return np.int64(C_SHAPE), at, run, out
-        if seen & 3 != 3:
-            return np.int64(C_REQUIRED), at, run, out
-        control[ITEM] += 1
-        at = after_space(body, at)
-        first = byte(body, at)
-        if first == 0x2C:
-            at = after_space(body, at + 1)
-        elif first == 0x5D:
-            return np.int64(C_FAST), at + 1, run, out
-        else:
-            return np.int64(C_SHAPE), at, run, out
 
 
 @woven

@@ -1,4 +1,4 @@
-"""The scanner's kernels: bodies of NDJSON line by line, as a door takes them or as the journal holds them."""
+"""The part of the scanner's kernel that reads one line: the attributes of an event, in whatever order they come."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from tocsin.flow.wide.clean import clean_text
-from tocsin.flow.wide.scan_bytes import after_space, byte, copied, line_end, string_end, uncounted, woven
-from tocsin.flow.wide.scan_data import (
+from tocsin.flow.wide.scan_bytes import after_space, byte, copied, string_end, woven
+from tocsin.flow.wide.scan_checks import (
     C_ATTRIBUTE,
     C_DUPLICATE,
     C_FAST,
-    C_LONG,
     C_NESTED,
     C_NUMBER,
     C_SHAPE,
@@ -25,8 +24,39 @@ from tocsin.flow.wide.scan_data import (
     TEXT,
     after_colon,
     same_text,
-    scan_data,
     span,
+)
+from tocsin.flow.wide.scan_data import scan_data
+from tocsin.flow.wide.scan_layout import (
+    H_ID,
+    H_IDENTITY,
+    H_LINE,
+    H_SOURCE,
+    H_SUBJECT,
+    H_TIME,
+    L_BETWEEN,
+    L_DATA,
+    L_END,
+    L_ID,
+    L_QUOTE,
+    L_SHOP,
+    L_SOURCE,
+    L_SUBJECT,
+    L_TIME,
+    L_TYPE,
+    LITERAL,
+    LONGEST_ATTRIBUTE,
+    N_BETWEEN,
+    N_DATA,
+    N_END,
+    N_ID,
+    N_QUOTE,
+    N_SHOP,
+    N_SOURCE,
+    N_SUBJECT,
+    N_TIME,
+    N_TYPE,
+    VERSION,
 )
 from tocsin.flow.wide.scan_tables import (
     A_BASE64,
@@ -43,36 +73,19 @@ from tocsin.flow.wide.scan_tables import (
     TYPES,
 )
 from tocsin.flow.wide.scan_values import (
-    AT,
     DECIMAL,
-    END,
     ESCAPED,
     ESCAPES,
-    FULL,
-    ITEM,
-    ITEMS,
     K0,
     K1,
-    KNOWN,
-    LONGEST,
     NEWEST,
     NOT_A_NUMBER,
     NOW,
     OLDEST,
-    PENDING,
-    REPORTS,
-    ROOM,
-    ROW,
-    ROWS,
     SHOP,
     SHOP_BYTES,
-    SLOW,
-    SPELLED,
     TIMELESS,
     USED,
-    WAITING,
-    WAITING_MOST,
-    make_known,
     name_at,
     number_at,
     pseudonym_at,
@@ -80,36 +93,9 @@ from tocsin.flow.wide.scan_values import (
 )
 from tocsin.flow.wide.sip import sip_bytes
 from tocsin.flow.wide.text import ASK, rfc3339_micros, valid_utf8
-from tocsin.flow.wide.words import load64, store64
+from tocsin.flow.wide.words import load64
 
 U = np.uint64
-H_TIME, H_ID, H_SOURCE, H_SUBJECT, H_IDENTITY, H_LINE, H_SEQ, H_TAU = range(8)
-LONGEST_ATTRIBUTE = 512
-VERSION = 0x22302E3122
-"""``"1.0"`` with its quotes."""
-LITERAL = 32
-LITERAL_TEXTS = (
-    b'{"data":{',
-    b'},"id":"',
-    b'","source":"',
-    b'","type":"',
-    b'","time":',
-    b',"subject":"',
-    b'"',
-    b',"shop":"',
-    b'"}',
-    b"\x1f",
-)
-L_DATA, L_ID, L_SOURCE, L_TYPE, L_TIME, L_SUBJECT, L_QUOTE, L_SHOP, L_END, L_BETWEEN = range(10)
-LITERALS = np.frombuffer(b"".join(text.ljust(LITERAL, b"\0") for text in LITERAL_TEXTS) + bytes(LITERAL), np.uint8)
-N_DATA, N_ID, N_SOURCE, N_TYPE, N_TIME, N_SUBJECT, N_QUOTE, N_SHOP, N_END, N_BETWEEN = (
-    len(text) for text in LITERAL_TEXTS
-)
-SPARE = 4096
-"""Bytes of the text that a line may need beyond four times its own length."""
-SHORTEST_ITEM = 20
-LONGEST_LINE = 32_768
-"""Longer lines are the plain door's."""
 
 
 @woven
@@ -390,112 +376,3 @@ def scan_line(
         out = copied(text, out, spare, scratch[place + 1], scratch[place + 2])
     control[USED] = out
     return np.int64(C_FAST)
-
-
-@uncounted
-def scan_body(
-    body: np.ndarray,
-    text: np.ndarray,
-    frame: np.ndarray,
-    codes: np.ndarray,
-    tags: np.ndarray,
-    item_frame: np.ndarray,
-    item_tags: np.ndarray,
-    item_slot: np.ndarray,
-    names: np.ndarray,
-    plan: np.ndarray,
-    needed: np.ndarray,
-    limits: np.ndarray,
-    choices: np.ndarray,
-    literals: np.ndarray,
-    shop: np.ndarray,
-    states: np.ndarray,
-    cache: np.ndarray,
-    known: np.ndarray,
-    reports: np.ndarray,
-    slow: np.ndarray,
-    control: np.ndarray,
-    scratch: np.ndarray,
-    spare: np.ndarray,
-) -> None:
-    """Read lines until the body ends or the chunk has no room for the next one; ``control`` says how far it came.
-
-    A line that is left to the plain door keeps its row; ``slow`` int64 [n, 4] names (row, start, length, cause).
-    """
-    end = control[END]
-    room = len(known) * 3 // 5
-    while control[AT] < end:
-        start = control[AT]
-        stop = line_end(body, start, end)
-        at = start
-        while at < stop:
-            one = byte(body, at)
-            if one != 0x20 and (one < 0x09 or one > 0x0D):
-                break
-            at += 1
-        if at == stop:
-            control[AT] = stop + 1
-            continue
-        length = stop - start
-        row = control[ROW]
-        if row >= control[ROWS]:
-            control[FULL] = 1
-            return
-        if control[REPORTS] + WAITING_MOST > len(reports) or control[KNOWN] + WAITING_MOST > room:
-            return
-        cause = np.int64(C_LONG)
-        if length <= control[LONGEST]:
-            item = control[ITEM]
-            if (
-                control[USED] + 4 * length + SPARE > control[ROOM]
-                or item + length // SHORTEST_ITEM + 1 > control[ITEMS]
-            ):
-                control[FULL] = 1
-                return
-            control[PENDING] = control[ESCAPES] = control[SPELLED] = 0
-            cause = scan_line(
-                body,
-                start,
-                stop,
-                row,
-                text,
-                frame,
-                codes,
-                tags,
-                item_frame,
-                item_tags,
-                item_slot,
-                names,
-                plan,
-                needed,
-                limits,
-                choices,
-                literals,
-                shop,
-                states,
-                cache,
-                known,
-                reports,
-                control,
-                scratch,
-                spare,
-            )
-            if cause == C_FAST:
-                for place in range(control[PENDING]):
-                    control[KNOWN] += make_known(known, U(scratch[WAITING + 2 * place]))
-                control[REPORTS] += control[PENDING]
-            else:
-                control[ITEM] = item
-                for slot in range(tags.shape[0]):
-                    tags[slot, row] = 0
-                # What the vault was not told of must be found again.
-                for place in range(control[PENDING]):
-                    line = scratch[WAITING + 2 * place + 1]
-                    if line >= 0:
-                        store64(cache, line + 56, U(0))
-        if cause != C_FAST:
-            count = control[SLOW]
-            slow[count, 0], slow[count, 1], slow[count, 2], slow[count, 3] = row, start, length, cause
-            control[SLOW] += 1
-        control[ROW] += 1
-        control[AT] = stop + 1
