@@ -25,10 +25,12 @@ from tocsin.flow.fold import Fold
 from tocsin.flow.hashing import Hasher
 from tocsin.flow.wide.jit import AVAILABLE
 from tocsin.ledger import blocks
+from tocsin.ledger.history import History
 from tocsin.ledger.journal import SegmentJournal
 from tocsin.ledger.memory import MemoryJournal, MemoryRecords
 from tocsin.ledger.models import ModelStore
 from tocsin.ledger.records import SqlRecords
+from tocsin.ledger.retention import Keep, Retention
 from tocsin.ledger.snapshots import Snapshot, SnapshotStore
 from tocsin.ledger.vault import KeyVault
 from tocsin.ledger.views import Views
@@ -54,14 +56,15 @@ if TYPE_CHECKING:
     from tocsin.core.action import Action
     from tocsin.core.desk import Desk
     from tocsin.core.incident import Incident
-    from tocsin.core.ports import Actuator, Journal, Records
+    from tocsin.core.ports import Actuator, Records
     from tocsin.core.signal import Text
-    from tocsin.ledger.disk import Disk
     from tocsin.flow.wide.rows import Rows
+    from tocsin.ledger.disk import Disk
     from tocsin.runtime.lanes import Receipt
     from tocsin.runtime.stamping import Stamping
 
 KILL_FILE = "KILL"
+BUSY_EVENTS = 4096
 
 
 class KillSwitch:
@@ -95,7 +98,7 @@ class Tocsin:
         *,
         clock: SystemClock | DataClock,
         desks: Sequence[Desk],
-        journal: Journal,
+        journal: SegmentJournal | MemoryJournal,
         records: Records,
         folder: Path,
         demo: bool = False,
@@ -166,6 +169,8 @@ class Tocsin:
             shop=settings.shop,
             wide_records=blocks,
         )
+        self.history = History(folder / "history")
+        self.retention = self._retention()
         self.replayed = Replayed()
         self.at_end: list[Callable[[], None]] = []
 
@@ -187,6 +192,8 @@ class Tocsin:
         self.host.start()
         if self.host.warming is not None and self.host.cold_windows():
             self.host.warming.look()
+        if self.retention is not None:
+            self.retention.start()
 
     def stop(self) -> None:
         """Finish what waits, in the order of the loop, then let go of the files."""
@@ -194,6 +201,8 @@ class Tocsin:
         self.responder.stop()
         self.follower.stop()
         self.vault.close()
+        if self.retention is not None:
+            self.retention.stop()
         self.journal.close()
         self.records.close()
         for leave in self.at_end:
@@ -221,7 +230,10 @@ class Tocsin:
 
     def apply_rules(self, who: str) -> Future[list[Receipt]]:
         """Let the stored rules take effect."""
-        return self.configure("tocsin.rules", {"rules": msgspec.to_builtins(self.rules())}, who)
+        documents = msgspec.to_builtins(self.rules())
+        # Compiled here, in the caller's thread: the fold does not pause for it.
+        self.fold.rules.prepare(documents)
+        return self.configure("tocsin.rules", {"rules": documents}, who)
 
     def playbooks(self) -> list[Playbook]:
         """Return the playbooks: the desks' own, replaced by stored ones of the same name, and further stored ones."""
@@ -274,6 +286,21 @@ class Tocsin:
             every_s=60.0 * self.settings.snapshot_minutes,
             every_events=self.settings.snapshot_events,
             put_in_place=self._covered,
+        )
+
+    def _retention(self) -> Retention | None:
+        """Return who bounds the journal, None where nothing can stand for what would go."""
+        if self.snapshots is None or not self.fold.engine.wide or not isinstance(self.journal, SegmentJournal):
+            return None
+        return Retention(
+            self.journal,
+            self.history,
+            Keep.parse(self.settings.journal_keep_days),
+            journal_bytes=self.settings.journal_bytes,
+            everything=self.settings.history,
+            now=self.clock.now,
+            # What can wait waits while the fold has more than a moment's work before it.
+            busy=lambda: self.host.queued > BUSY_EVENTS,
         )
 
     def _warming(self) -> Warming | None:
@@ -376,6 +403,13 @@ def build(
     )
     if snapshot is not None and snapshot.seq > journal.last()[0]:
         snapshot = store.newest(most_seq=journal.last()[0])
+    if journal.first() > 1 and (snapshot is None or snapshot.seq < journal.first() - 1):
+        begins = journal.first()
+        journal.close()
+        raise Misconfigured(
+            f"the journal begins with event {begins} and no snapshot in {store.folder} holds what was before; restore "
+            "a backup" + ("" if AVAILABLE else ", or install numba: the plain plane cannot read snapshots")
+        )
     return Tocsin(
         settings,
         clock=clock,

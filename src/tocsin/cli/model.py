@@ -54,9 +54,11 @@ def train(source: Path | None, twin: bool, days: int, seed: int, out: Path | Non
     # The demo store's model serves every new installation, whose long windows are empty at first.
     desk = FraudDesk(plan=Plan(seed=seed, longest_s=DAY // SECOND if twin else 0))
     if with_journal:
+        from tocsin.ledger.retention import kept_events
+
         tocsin = _opened(data_dir)
         try:
-            labelled = _collect(tocsin.journal.read())
+            labelled = _collect(kept_events(tocsin.history, tocsin.journal, *desk.reads))
         finally:
             tocsin.stop()
     else:
