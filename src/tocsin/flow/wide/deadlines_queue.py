@@ -44,7 +44,7 @@ def unpacked(document: bytes, seq: int, tau: int) -> Event:
     return event if event.seq == seq and event.tau == tau else msgspec.structs.replace(event, seq=seq, tau=tau)
 
 
-def documents_of(rows: Rows, at: np.ndarray) -> list[bytes]:
+def documents_of(rows: Rows | LineRows, at: np.ndarray) -> list[bytes]:
     """Return these rows (int64, ascending) as bytes: their lines, where they have some."""
     if isinstance(rows, LineRows):
         keep = np.zeros(rows.n, bool)

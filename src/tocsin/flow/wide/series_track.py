@@ -87,11 +87,12 @@ class WideTrack:
 
     def enter(self, rows: Rows, entries: Entries, start: int, stop: int, counters: Counter[str]) -> None:
         """Count the entries of the rows [start, stop)."""
-        columns = (entries.keys, entries.buckets, entries.amounts, entries.taus)
+        keys, buckets, amounts, taus = entries.keys, entries.buckets, entries.amounts, entries.taus
         low, high = 0, len(entries.rows)
         if start or stop < rows.n:
             low, high = np.searchsorted(entries.rows, (start, stop)).tolist()
-            columns = tuple(column[low:high] for column in columns)
+            part = slice(low, high)
+            keys, buckets, amounts, taus = keys[part], buckets[part], amounts[part], taus[part]
         if low == high:
             return
         slots = np.empty(high - low, np.int64)
@@ -99,27 +100,27 @@ class WideTrack:
         while True:
             lacks = k.enter(
                 self.index, self.hashes, self.lines, self.tally_index, self.tally_hashes, self.tallies, head,
-                self.spec, *columns, slots,
+                self.spec, keys, buckets, amounts, taus, slots,
             )  # fmt: skip
             if lacks == k.DONE:
                 break
             if lacks == k.MORE_TALLIES:
                 self._more_tallies(len(self.tallies) + 1)
             else:
-                at = int(head[k.AT])
-                if not self._open(rows, int(entries.rows[low + at]), *(int(column[at]) for column in columns)):
+                at = head.item(k.AT)
+                if not self._open(rows, entries.rows.item(low + at), keys.item(at), buckets.item(at), taus.item(at)):
                     slots[at] = -1
                     head[k.AT] += 1
                     head[k.LATE] += 1
         if self.apart:
-            self._note(slots, columns[2])
+            self._note(slots, amounts)
         if late := head.item(k.LATE):
             counters["late"] += late
         if revised := head.item(k.REVISED):
             counters["revised"] += revised
             self._revise(slots)
 
-    def _open(self, rows: Rows, row: int, hash_: int, bucket: int, _amount: int, tau: int) -> bool:
+    def _open(self, rows: Rows, row: int, hash_: int, bucket: int, tau: int) -> bool:
         """Begin the line of a row; False where its bucket is out of reach."""
         head, series = self.head, self.series
         if not self.count:

@@ -246,7 +246,7 @@ def estimate(mark: np.uint64) -> float:
     # The quotient is (m + d) * 2^-scale, |d| <= 1: compare (2m +- 1) * mark with 255 * 2^(65 + scale), in 128 bits.
     fraction, exponent = math.frexp(quotient)
     m = U(np.int64(fraction * 9007199254740992.0))
-    scale = np.int64(53 - exponent)
+    scale = 53 - exponent
     if m == U(1) << U(52) and _high(m, mark) >= U(255) << U(scale):
         m, scale = m << U(1), scale + 1
     top, bottom = U(255) << U(scale + 1), U(0)
