@@ -49,8 +49,11 @@ GROUP = 22
 
 A_BIT, A_KIND, A_WORD, A_SOURCE, A_TAG, A_RING, A_WIDE = 0, 1, 2, 3, 4, 5, 6
 ADD = 8
-COUNT, SUM, SQUARES, DISTINCT, LAST = 0, 1, 2, 3, 4
-"""What an add does to its word: one more, the value, its square (two words), a new identity, the tau."""
+COUNT, SUM, SQUARES, DISTINCT, LAST, MOMENTS = 0, 1, 2, 3, 4, 5
+"""What an add does to its word: one more, the value, its square (two words), a new identity, the tau.
+
+``MOMENTS`` makes an exact span's count (A_WORD), sum (A_RING) and squares (A_WIDE) at once; word 0: none.
+"""
 NARROW, WIDE, DOUBLE = 0, 1, 2
 """A ring of int32 (from A_RING, in halves), of int64, of two int64 each (in words)."""
 

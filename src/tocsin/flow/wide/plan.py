@@ -97,6 +97,14 @@ class Group(msgspec.Struct):
         self.adds.append(Add(kind, condition, width))
         return self.adds[-1]
 
+    def word(self, kind: int, beside: Add) -> int:
+        """Return the word of the add of that kind under the same condition, 0 where there is none."""
+        return next((add.word for add in self.adds if (add.kind, add.condition) == (kind, beside.condition)), 0)
+
+    def joined(self, add: Add) -> bool:
+        """Return whether the kernel makes an exact add together with the sum under the same condition."""
+        return add.kind in (at.COUNT, at.SQUARES) and bool(self.word(at.SUM, add))
+
 
 class Reading(msgspec.Struct):
     """How one window is read: the adds of its count, sum and squares."""
@@ -257,7 +265,7 @@ class Plan:
                 groups.append(self._group(group, adds, maps))
                 maps += groups[-1][at.G_PAIRS] >= 0
             line[at.T_LAST] = len(adds)
-            adds.extend(self._add(add, 0) for add in table.last)
+            adds.extend(self._add(add, 0, None) for add in table.last)
             line[at.T_LAST_END] = len(adds)
             line[at.T_RECENT] = len(reads)
             ordered = sorted(table.readings, key=lambda r: r.window.fold is not Aggregate.RECENCY)
@@ -286,7 +294,8 @@ class Plan:
         line = [0] * at.GROUP
         line[at.G_REACH], line[at.G_DELAY] = group.span + group.delay, group.delay
         line[at.G_ADD] = len(adds)
-        adds.extend([self._add(add, len(adds) + 2 + i) for i, add in enumerate(group.adds)])
+        lines = group.adds if group.ring else [add for add in group.adds if not group.joined(add)]
+        adds.extend([self._add(add, len(adds) + 2 + i, group) for i, add in enumerate(lines)])
         line[at.G_ADD_END] = len(adds)
         line[at.G_ROOM] = sum(add.kind == at.DISTINCT for add in group.adds)
         line[at.G_PAIRS] = maps if line[at.G_ROOM] else -1
@@ -298,12 +307,15 @@ class Plan:
             line[at.G_NEXT] = line[at.G_AT_NEXT] = -at.NEVER
         return line
 
-    def _add(self, add: Add, tag: int) -> list[int]:
+    def _add(self, add: Add, tag: int, group: Group | None) -> list[int]:
         line = [0] * at.ADD
         bit = self.bit(add.condition)
         line[at.A_BIT], line[at.A_KIND], line[at.A_WORD] = bit, add.kind, add.word
         line[at.A_SOURCE] = self.source(add.condition[2])
         line[at.A_RING], line[at.A_WIDE] = add.ring, add.width
+        if group is not None and not group.ring and add.kind == at.SUM:
+            line[at.A_KIND], line[at.A_RING] = at.MOMENTS, add.word
+            line[at.A_WORD], line[at.A_WIDE] = group.word(at.COUNT, add), group.word(at.SQUARES, add)
         plain = add.kind == at.COUNT or (add.kind == at.SUM and add.width != at.NARROW)
         line[at.A_TAG] = 0 if plain else tag
         return line

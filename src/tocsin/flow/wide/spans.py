@@ -17,8 +17,10 @@ from tocsin.flow.wide.keyed import free, mixed, remove, row_at, seek
 from tocsin.flow.wide.layout import (
     A_BIT,
     A_KIND,
+    A_RING,
     A_SOURCE,
     A_TAG,
+    A_WIDE,
     A_WORD,
     ADD_BYTES,
     COUNT,
@@ -51,7 +53,6 @@ from tocsin.flow.wide.layout import (
     ROW_GENERATION,
     ROW_KEY,
     ROW_NEWEST,
-    SUM,
     T_FREE,
     T_FREES,
     T_GENERATION,
@@ -105,16 +106,20 @@ def add_all(row: Any, group: Any, bits: Any, tau: Any, values: Any, idents: Any,
             kind, word = get(add, A_KIND), row + 8 * get(add, A_WORD)
             if kind == COUNT:
                 store(word, load(word) + 1)
-            elif kind == SUM:
-                store(word, load(word) + load(values + step * get(add, A_SOURCE)))
             elif kind == DISTINCT:
                 ident = load(idents + step * get(add, A_SOURCE))
                 add_distinct(row, word, get(group, G_PAIRS), ident, get(add, A_TAG))
             elif kind == LAST:
                 store(word, tau + 1)
             else:
-                low, high = square(load(values + step * get(add, A_SOURCE)))
-                add_double(word, low, high)
+                value = load(values + step * get(add, A_SOURCE))
+                if get(add, A_WORD) != 0:
+                    store(word, load(word) + 1)
+                word = row + 8 * get(add, A_RING)
+                store(word, load(word) + value)
+                if get(add, A_WIDE) != 0:
+                    low, high = square(value)
+                    add_double(row + 8 * get(add, A_WIDE), low, high)
 
 
 @inlined
@@ -125,14 +130,18 @@ def subtract_all(row: Any, group: Any, bits: Any, values: Any, idents: Any) -> N
             kind, word = get(add, A_KIND), row + 8 * get(add, A_WORD)
             if kind == COUNT:
                 store(word, load(word) - 1)
-            elif kind == SUM:
-                store(word, load(word) - load(values + 8 * get(add, A_SOURCE)))
             elif kind == DISTINCT:
                 ident = load(idents + 8 * get(add, A_SOURCE))
                 subtract_distinct(row, word, get(group, G_PAIRS), ident, get(add, A_TAG))
             elif kind != LAST:
-                low, high = square(load(values + 8 * get(add, A_SOURCE)))
-                subtract_double(word, low, high)
+                value = load(values + 8 * get(add, A_SOURCE))
+                if get(add, A_WORD) != 0:
+                    store(word, load(word) - 1)
+                word = row + 8 * get(add, A_RING)
+                store(word, load(word) - value)
+                if get(add, A_WIDE) != 0:
+                    low, high = square(value)
+                    subtract_double(row + 8 * get(add, A_WIDE), low, high)
 
 
 @inlined
