@@ -5,12 +5,13 @@ DATA ?= data
 VENV := .venv
 BUILD := .venv-build
 BIN := $(VENV)/bin
+KERNELS := $(wildcard src/tocsin/flow/wide/*.py src/tocsin/methods/*.py)
 
 .PHONY: setup up test test-slow test-crash lint bench clean
 .DEFAULT_GOAL := setup
 
 $(VENV)/.base: requirements/base.txt
-	@echo "[1/3] Python environment in $(VENV)"
+	@echo "[1/4] Python environment in $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tocsin needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt
@@ -22,18 +23,25 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 	@touch $@
 
 $(BUILD)/.ready: requirements/build.txt
-	@echo "[2/3] build environment in $(BUILD)"
+	@echo "[2/4] build environment in $(BUILD)"
 	@test -x $(BUILD)/bin/python || $(PYTHON) -m venv $(BUILD)
 	@$(BUILD)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
 	@touch $@
 
 setup: $(VENV)/.base $(BUILD)/.ready
-	@echo "[3/3] console and package"
+	@echo "[3/4] console and package"
 	@$(BUILD)/bin/python build_console.py
 	@test -x $(BIN)/tocsin -a $(VENV)/.linked -nt pyproject.toml || { rm -rf dist/editable && mkdir -p dist/editable \
 	  && $(BUILD)/bin/python -c "from hatchling.build import build_editable; build_editable('dist/editable')" \
 	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall dist/editable/*.whl \
 	  && touch $(VENV)/.linked; }
+	@$(MAKE) --no-print-directory $(VENV)/.kernels
+
+# Compiled once here, so that no start has to: a minute or two.
+$(VENV)/.kernels: $(KERNELS)
+	@echo "[4/4] kernels of the data plane"
+	@$(BIN)/tocsin warm --quiet
+	@touch $@
 
 up: setup
 	@exec $(BIN)/tocsin up --demo --data-dir $(DATA) --port $(PORT)
