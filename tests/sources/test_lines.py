@@ -12,7 +12,7 @@ import pytest
 
 from tocsin.core.events import HOUR, MINUTE, SECOND, Event, Kind
 from tocsin.core.vocabulary import VOCABULARY
-from tocsin.errors import BadEvent
+from tocsin.errors import BadEvent, Retryable
 from tocsin.flow.hashing import Hasher
 from tocsin.flow.names import Names
 from tocsin.flow.wide.lines import Chunk, LineRows
@@ -373,6 +373,28 @@ def test_a_key_of_a_refused_line_is_noted_when_it_is_accepted(tmp_path: Path) ->
     wide.admit(line(data='"account":"alice","amount":1'), chunk, now=NOW, live=True)
     (event,) = LineRows(chunk).events
     assert keys.reveal("shop", "account", event.data["account"], who="a", why="b") == "alice"
+
+
+def test_a_vault_that_refuses_leaves_the_chunk_as_it_was(vault: PlainSeals) -> None:
+    """The body comes again: none of its rows, items or texts stays behind."""
+
+    class Full(PlainSeals):
+        def seal(self, shop: str, subject: str, values: Mapping[str, str]) -> dict[str, str]:
+            raise Retryable("the disk is full")
+
+    two = Both(vault, capacity=16)
+    first = PLAIN_LINES[4]
+    two.wide.admit(first, two.chunk, now=NOW, live=True)
+    before = LineRows(two.chunk).lines()
+    two.door._vault = Full(MemoryRecords(), vault.folder)
+    sealed = line("order.placed", data='"order":"o","amount":1,"email":"a@b.example"')
+    with pytest.raises(Retryable):
+        two.wide.admit(b"\n".join([first, sealed]), two.chunk, now=NOW, live=True)
+    assert LineRows(two.chunk).lines() == before
+    assert LineRows(two.chunk).items.n == 2
+    two.door._vault = vault
+    two.wide.admit(sealed, two.chunk, now=NOW, live=True)
+    assert [len(event.sealed) for event in LineRows(two.chunk).events] == [0, 1]
 
 
 # Fuzz -----------------------------------------------------------------------------------------------------------------

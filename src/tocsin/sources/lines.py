@@ -111,7 +111,7 @@ class WideDoor:
         shop: str | None = None,
         at: int = 0,
     ) -> Admitted:
-        """Read a body from ``at`` on into the free rows of a chunk.
+        """Read a body from ``at`` on into the free rows of a chunk; an error of the vault leaves it as it was.
 
         Parameters
         ----------
@@ -128,7 +128,22 @@ class WideDoor:
             self._epoch = self._vault.epoch
             self.scanner.forget()
         scope = self._scope(shop or self._door.default_shop)
-        start, refused = chunk.n, []
+        before = (chunk.n, chunk.used, chunk.n_items)
+        done = False
+        try:
+            admitted = self._admitted(body, at, chunk, scope, now, live, shop or None)
+            done = True
+        finally:
+            if not done:
+                # The vault's disk refuses, say: nothing of this part was accepted, and no half-filled row stays.
+                chunk.back_to(*before)
+        return admitted
+
+    def _admitted(
+        self, body: bytes | memoryview, at: int, chunk: Chunk, scope: Scope, now: int, live: bool, shop: str | None
+    ) -> Admitted:
+        start, counted, number = chunk.n, 0, 0
+        refused: list[tuple[int, Any, BadEvent]] = []
         while True:
             scanned = self.scanner.scan(body, at, chunk, scope, now=now, live=live, longest=self._door.max_event_bytes)
             self._note(scope, scanned.reports)
@@ -138,13 +153,15 @@ class WideDoor:
                 self.slow += 1
                 self.causes[CAUSES[cause]] += 1
                 document: Any = None
-                line = bytes(body[first : first + length])
                 try:
-                    document = self._parsed(line)
-                    event = self._door.admit(document, now=now, live=live, shop=shop or None, size=length)
+                    document = self._parsed(bytes(body[first : first + length]))
+                    event = self._door.admit(document, now=now, live=live, shop=shop, size=length)
                     chunk.put(row, event)
                 except BadEvent as error:
-                    refused.append((bytes(body[:first]).count(b"\n"), document, error))
+                    # Counted on from the last refused line: nonsense costs no more than its length.
+                    number += bytes(body[counted:first]).count(b"\n")
+                    counted = first
+                    refused.append((number, document, error))
                     gone.append(row)
             if gone:
                 chunk.drop(gone)

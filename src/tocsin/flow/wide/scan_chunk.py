@@ -183,6 +183,13 @@ class Chunk:
             grown[: self.used] = self.text[: self.used]
             self.text = grown
 
+    def back_to(self, n: int, used: int, n_items: int) -> None:
+        """Give up all rows from ``n`` on, with the text and the items that came with them."""
+        self.tags[:, n : self.n] = MISSING
+        self.frame[[H_SEQ, H_TAU], n : self.n] = 0
+        self.kept = {row: event for row, event in self.kept.items() if row < n}
+        self.n, self.used, self.n_items = n, used, n_items
+
     def drop(self, rows: Sequence[int]) -> None:
         """Take rows out again (positions, ascending); the ones behind move up."""
         first, n = rows[0], self.n
