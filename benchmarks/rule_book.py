@@ -70,6 +70,7 @@ def _shapes(rng: random.Random, windows: Sequence[Window], busiest: float) -> It
     personal = [window for window in windows if window.by != "ip"]
     by_ip = [window for window in windows if window.by == "ip"]
     counts = [window for window in windows if window.fold is Aggregate.COUNT]
+    pairs = [(a, b) for a in counts for b in counts if a.by == b.by and a.span_s < b.span_s]
     # Fields that not every type declares need rules that look at the types that do.
     paid = [window for window in windows if window.by in ("account", "card")]
 
@@ -80,6 +81,7 @@ def _shapes(rng: random.Random, windows: Sequence[Window], busiest: float) -> It
     while True:
         amount = rng.randrange(60_000, 500_000, 1_000)
         a, b = rng.sample(counts, 2)
+        short, long = rng.choice(pairs)
         yield (), over(windows)
         yield PAYING, f"data.amount > {amount} && {over(paid)}"
         yield PAYMENTS, f'data.status == "declined" && data.amount > {amount}'
@@ -95,7 +97,10 @@ def _shapes(rng: random.Random, windows: Sequence[Window], busiest: float) -> It
         yield (), f'in_list("blocked", data.ip) && features.{a.name} > {rng.randint(1, 50)}.0'
         yield VIEWED, f'data.page == "checkout" && data.duration_ms < {rng.randint(2, 9)} && {over(personal)}'
         yield PAYING, f"double(data.amount) > {rng.randint(40, 400)}.0 * {_bound(paid[0], busiest, rng)}"
-        yield (), f"features.{a.name} > 10.0 && features.{b.name} / features.{a.name} > {rng.randint(900, 9_000)}.0"
+        yield (
+            (),
+            f"features.{short.name} > 10.0 && features.{long.name} / features.{short.name} > {2 * amount // 1000}.0",
+        )
         yield HTTP, f'data.user_agent.contains("python-requests") && data.bytes > {amount * 3} && {over(by_ip)}'
         yield PAYMENTS, f'in_list("merchants", data.merchant) && data.duration_ms > {rng.randint(3, 9)}000'
         yield PAYING, f"score > 0.{rng.randint(90, 99)} && data.amount > {amount}"

@@ -18,9 +18,9 @@ def test_the_race_compares_equal_values() -> None:
 
 
 def test_lines_are_scanned_folded_and_counted() -> None:
-    """About one line in a hundred has escapes and takes the plain door; some events hit a rule."""
+    """At most one line in fifty takes the plain door; some events hit a rule."""
     scanned = flow_scan.measured(3, quick=True)
-    assert 0.005 < scanned.fallback_share <= 0.02
+    assert scanned.fallback_share <= 0.02
     assert 0 < scanned.hits_share < 0.05
     assert set(scanned.by_batch) == {"1", "16", "64", "256", "1024", "8192"}
 
