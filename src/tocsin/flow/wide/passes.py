@@ -1,7 +1,8 @@
 """The kernel of a plane: the first pass enters the log, then each table runs through the batch in its order.
 
-Table by table, since no table looks at another: the rows of one entity stay in the cache, and the next keys' places are
-asked for ahead.
+Table by table, since no table looks at another: the rows of one entity stay in the cache, and the places of the keys
+that come next are asked for ahead. An entry costs O(1) a window, a reading too; a jump of the clock past a span is O(1)
+for that span, a jump inside it takes out once what has left.
 """
 
 from __future__ import annotations
