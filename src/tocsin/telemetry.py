@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STAGES: dict[str, tuple[str, str]] = {
     "scan": ("JSON lines checked and laid out as columns", "校验 JSON 行并转为列"),
@@ -47,15 +51,16 @@ class Stage:
 
     def quantile(self, q: float) -> float:
         """Return the duration in seconds that a share ``q`` of the runs did not exceed, 0 before the first."""
-        bins = list(self.bins)
-        wanted, seen = q * sum(bins), 0
-        if not wanted:
-            return 0.0
-        for at, count in enumerate(bins):
-            seen += count
-            if seen >= wanted:
-                return min(FINEST_S * 2.0 ** ((at + 1) / PER_DOUBLING), self.longest)
-        return self.longest
+        return min(quantile(list(self.bins), q), self.longest)
+
+
+def quantile(bins: Sequence[int], q: float) -> float:
+    """Return the upper end in seconds of the bin in which a share ``q`` of all counts is reached, 0 without counts."""
+    wanted = q * sum(bins)
+    if not wanted:
+        return 0.0
+    at = next(at for at, seen in enumerate(accumulate(bins)) if seen >= wanted)
+    return FINEST_S * math.exp2((at + 1) / PER_DOUBLING)
 
 
 class Plane:

@@ -13,6 +13,7 @@ arrays    from the next multiple of 4096 on, each contiguous, its offset from th
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import struct
@@ -116,6 +117,14 @@ class SnapshotStore:
     def paths(self) -> list[Path]:
         """Return the snapshots that are in place, oldest first."""
         return sorted(self.folder.glob(f"*{SUFFIX}"))
+
+    def latest(self) -> tuple[int, float] | None:
+        """Return (seq, seconds since 1970 when it was written) of the newest that is in place, unread; None: none is."""
+        for path in reversed(self.paths()):
+            # It may be replaced by a newer one just now: then the one before it is as good an answer.
+            with contextlib.suppress(FileNotFoundError):
+                return int(path.name.removesuffix(SUFFIX)), path.stat().st_mtime
+        return None
 
     def covered(self) -> int:
         """Return the seq up to which the older of the kept snapshots goes, 0 where there are not yet ``KEPT``.

@@ -71,6 +71,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/rules"): _LOOK,
     ("POST", "/v1/rules/check"): _LOOK,
     ("PUT", "/v1/rules/{id}"): _RUN,
+    ("GET", "/v1/plane"): _LOOK,
     ("GET", "/v1/windows"): _LOOK,
     ("PUT", "/v1/windows/{name}"): _RUN,
     ("DELETE", "/v1/windows/{name}"): _RUN,

@@ -11,6 +11,7 @@ import uvicorn
 from tocsin.errors import Misconfigured
 from tocsin.server.accounts import Accounts
 from tocsin.server.api import console_api
+from tocsin.server.gauging import Gauge
 from tocsin.server.intake import PATHS, Intake
 from tocsin.server.metrics import Measures
 from tocsin.server.shell import Shell
@@ -43,6 +44,7 @@ class Web:
         self.api.state.tocsin = tocsin
         self.api.state.accounts = self.accounts
         self.api.state.measures = self.measures
+        self.api.state.gauge = Gauge(tocsin, self.measures.refused_by_code)
         self.api.state.started = True
         self._shell = Shell(self._route, tocsin.settings.trusted_hosts)
 

@@ -1,35 +1,33 @@
-"""Metrics for Prometheus: one table of names, units and meanings."""
+"""Metrics for Prometheus, at the moment of the scrape. Their names, units and meanings: ``metrics_table.METRICS``.
+
+What the data plane gives is read through ``gauging``, as the API does; a part that is not there has no metrics, not 0.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from tocsin.core.events import SECOND
 from tocsin.core.incident import Incident, Phase, Severity
+from tocsin.server.metrics_table import BUCKETS, METRICS, MOST_RULES, Kind, samples
+from tocsin.telemetry import BINS, FINEST_S, PER_DOUBLING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from prometheus_client.metrics_core import Metric
 
     from tocsin.app import Tocsin
     from tocsin.server.box import LetterBox
+    from tocsin.server.gauging import Gauge as PlaneGauge
+    from tocsin.telemetry import Plane
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0)
-_HOST_COUNTERS = {
-    "accepted": "events accepted: on disk",
-    "duplicates": "events that were known already",
-    "verdicts": "verdicts computed",
-    "verdicts_late": "verdicts of which the caller had given up waiting",
-    "verdicts_degraded": "verdicts served from the configured fall-back",
-    "journal_refusals": "writes that the journal refused",
-    "shed": "events refused because the queue was full",
-}
+_ACTIVE = [phase.value for phase in Phase if phase.active]
 
 
 class Measures:
@@ -38,56 +36,82 @@ class Measures:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "tocsin_requests", "requests of the machine doors", ["door", "status"], registry=self.registry
+            "tocsin_requests", METRICS["tocsin_requests"].meaning, ["door", "status"], registry=self.registry
         )
-        self.refused = Counter("tocsin_events_refused", "events refused at a door", ["code"], registry=self.registry)
+        self.refused = Counter(
+            "tocsin_events_refused", METRICS["tocsin_events_refused"].meaning, ["code"], registry=self.registry
+        )
         self.verdict_seconds = Histogram(
             "tocsin_verdict_seconds",
-            "time from request to answer of /v1/verdicts",
-            buckets=_BUCKETS,
+            METRICS["tocsin_verdict_seconds"].meaning,
+            buckets=BUCKETS,
             registry=self.registry,
         )
 
     def watch(self, box: LetterBox) -> None:
         """Read the dead-letter box at each scrape."""
-        kept = Gauge("tocsin_letters_kept", "dead letters kept since the start", registry=self.registry)
-        kept.set_function(lambda: box.kept)
-        lost = Gauge("tocsin_letters_lost", "refused events the box could not take", registry=self.registry)
-        lost.set_function(lambda: box.lost)
+        for name, read in (("tocsin_letters_kept", lambda: box.kept), ("tocsin_letters_lost", lambda: box.lost)):
+            Gauge(name, METRICS[name].meaning, registry=self.registry).set_function(read)
+
+    def refused_by_code(self) -> dict[str, int]:
+        """Return how many events were refused, by code."""
+        return {
+            sample.labels["code"]: int(sample.value)
+            for family in self.refused.collect()
+            for sample in family.samples
+            if sample.name.endswith("_total")
+        }
 
 
 class _House(Collector):
     """Reads the running house at the moment of the scrape."""
 
-    def __init__(self, tocsin: Tocsin) -> None:
+    def __init__(self, tocsin: Tocsin, gauge: PlaneGauge) -> None:
         self._tocsin = tocsin
+        self._gauge = gauge
 
     def collect(self) -> Iterator[Metric]:
-        host = self._tocsin.host
-        for name, meaning in _HOST_COUNTERS.items():
-            yield CounterMetricFamily(f"tocsin_{name}", meaning, value=host.counters.get(name, 0))
-        folds = CounterMetricFamily("tocsin_fold", "counts of the fold by name", labels=["name"])
-        for name, value in list(self._tocsin.fold.counters.items()):
-            folds.add_metric([name], value)
-        yield folds
-        yield GaugeMetricFamily("tocsin_queue_events", "events in the queue, not yet folded", value=host.queued)
-        yield GaugeMetricFamily("tocsin_refusing", "1 while the intake accepts nothing", value=int(bool(host.refusing)))
-        lag = max(0, self._tocsin.clock.now() - host.stamper.tau) / SECOND if host.stamper.tau else 0.0
-        yield GaugeMetricFamily("tocsin_tau_age_seconds", "age of the newest accepted event", value=lag)
-        kill = GaugeMetricFamily(
-            "tocsin_kill_switch", "1 while the kill switch is on", value=int(self._tocsin.kill.on())
-        )
-        yield kill
-        open_ = GaugeMetricFamily("tocsin_incidents_open", "incidents that are not closed", labels=["severity"])
-        active = [phase.value for phase in Phase if phase.active]
-        for level in Severity:
-            where = {"phase": active, "severity": level.value}
-            open_.add_metric([level.value], self._tocsin.records.table(Incident).count(where))
-        yield open_
+        found = samples(self._gauge.look(MOST_RULES))
+        found["tocsin_journal_refusals"] = [((), self._tocsin.host.counters["journal_refusals"])]
+        found["tocsin_fold"] = [((name,), n) for name, n in self._gauge.fold_counters().items()]
+        found["tocsin_refusing"] = [((), int(bool(self._tocsin.host.refusing)))]
+        found["tocsin_kill_switch"] = [((), int(self._tocsin.kill.on()))]
+        found["tocsin_incidents_open"] = [((level.value,), self._open(level)) for level in Severity]
+        stamper = self._tocsin.host.stamper
+        age = max(0, self._tocsin.clock.now() - stamper.tau) / SECOND if stamper.tau else 0.0
+        found["tocsin_tau_age_seconds"] = [((), age)]
+        yield from stage_histograms(self._tocsin.plane)
+        for name, values in found.items():
+            yield _family(name, values)
+
+    def _open(self, level: Severity) -> int:
+        return self._tocsin.records.table(Incident).count({"phase": _ACTIVE, "severity": level.value})
 
 
-def exposition(tocsin: Tocsin, measures: Measures) -> bytes:
+def stage_histograms(plane: Plane) -> Iterator[Metric]:
+    """Yield how long the runs of each stage took, in buckets of powers of two from 16 us to 34 s."""
+    family = HistogramMetricFamily("tocsin_stage_seconds", METRICS["tocsin_stage_seconds"].meaning, labels=["stage"])
+    for stage in plane.stages.values():
+        bins = list(stage.bins)
+        bounds = [(f"{FINEST_S * 2**power:.6f}", sum(bins[: PER_DOUBLING * power])) for power in range(4, 26)]
+        family.add_metric([stage.name], [*bounds, ("+Inf", sum(bins))], sum_value=stage.seconds)
+    yield family
+
+
+def _family(name: str, values: Sequence[tuple[tuple[str, ...], float]]) -> Metric:
+    row = METRICS[name]
+    made: Any = CounterMetricFamily if row.kind is Kind.COUNTER else GaugeMetricFamily
+    family: Metric = made(name, row.meaning, labels=row.labels)
+    for labels, value in values:
+        family.add_metric(list(labels), value)  # type: ignore[attr-defined]
+    return family
+
+
+def exposition(tocsin: Tocsin, measures: Measures, gauge: PlaneGauge) -> bytes:
     """Return all metrics as Prometheus reads them."""
     registry = CollectorRegistry()
-    registry.register(_House(tocsin))
+    registry.register(_House(tocsin, gauge))
     return generate_latest(measures.registry) + generate_latest(registry)
+
+
+assert BINS >= PER_DOUBLING * 26, "the bounds of the histogram are bounds of bins"

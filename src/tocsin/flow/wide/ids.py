@@ -84,7 +84,7 @@ class IdMemory:
 
     def bytes(self) -> int:
         """Return the memory that is in use: 16 bytes an id of the log, in chunks, and 8 a slot of the index."""
-        bits = int(self._state[table.BITS]) + (self._state[table.BOUND] >= 0)
+        bits = int(self._state[table.BITS]) + int(self._state[table.BOUND] >= 0)
         return 16 * table.CHUNK * int(self._state[table.USED]) + 8 * (1 << bits)
 
     def span(self) -> int:

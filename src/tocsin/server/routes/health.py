@@ -33,4 +33,6 @@ def readyz(request: Request) -> Response:
 @router.get("/metrics", **doc(str))
 def metrics(request: Request) -> Response:
     """Return the metrics in Prometheus text format: counts and times, no keys and no people."""
-    return Response(exposition(house(request), request.app.state.measures), media_type=CONTENT_TYPE)
+    return Response(
+        exposition(house(request), request.app.state.measures, request.app.state.gauge), media_type=CONTENT_TYPE
+    )
