@@ -12,7 +12,8 @@ import msgspec
 
 from tocsin.core.desk import Aggregate, Window
 from tocsin.core.events import SECOND, Event
-from tocsin.flow.wide.jit import AVAILABLE
+from tocsin.flow.wide.jit import AVAILABLE, SOURCES
+from tocsin.methods.kernels import sweep
 
 if TYPE_CHECKING:
     from tocsin.app import Tocsin
@@ -22,12 +23,15 @@ _MODULES = (
     "tocsin.flow.wide.cell_words",
     "tocsin.flow.wide.clean",
     "tocsin.flow.wide.deadlines",
+    "tocsin.flow.wide.scan_warm",
     "tocsin.flow.wide.series",
     "tocsin.flow.wide.sketch",
+    "tocsin.flow.wide.windows",
     "tocsin.methods.halfspace",
     "tocsin.methods.trees_forest",
     "tocsin.runtime.widestamping",
 )
+METHODS = SOURCES.parents[1] / "methods"
 _PERSON = {"account": "a1", "device": "d1", "ip": "203.0.113.7", "session": "s1"}
 _LINES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("http.request", {"ip": "2001:db8::1", "path": "/p/1?q=2", "status": 200, "user_agent": "Mozilla/5.0"}),
@@ -75,6 +79,8 @@ def warm() -> None:
     from tocsin.app import build
     from tocsin.config import load
 
+    for sources in (SOURCES, METHODS):
+        sweep(sources)
     for module in _MODULES:
         import_module(module).warm()
     with tempfile.TemporaryDirectory() as folder:

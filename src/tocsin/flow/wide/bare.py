@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tocsin.flow.wide.jit import SOURCES
+from tocsin.methods.kernels import compiled
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,8 +20,4 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 def bare(function: F) -> F:
     """Return the compiled form of a kernel, or of a function that bare kernels call; cached."""
-    import numba
-
-    njit: Any = numba.njit
-    compiled: F = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
-    return compiled
+    return compiled(function, SOURCES, cache=True, _nrt=False)

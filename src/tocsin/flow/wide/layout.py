@@ -38,7 +38,7 @@ T_WORDS, T_GENERATION, T_GROUP, T_HOPS, T_GROUP_END = 8, 9, 10, 11, 12
 """Exact groups (of ascending reach), then groups of hops."""
 T_RECENT, T_READ, T_READ_END, T_BITS, T_LOGGED, T_READERS = 13, 14, 15, 16, 17, 18
 """Reads before entry (recency), reads after it, conditions that matter, those that the log needs, reader sets."""
-T_KEEP, T_HAND, T_ESCAPES, T_ROOM, T_OF_ITEMS, T_LAST, T_LAST_END, T_PLACE = 19, 20, 21, 22, 23, 24, 25, 26
+T_KEEP, T_HAND, T_ESCAPES, T_ROOM, T_OF_ITEMS, T_LAST, T_LAST_END, T_PLACE, T_SEEN = 19, 20, 21, 22, 23, 24, 25, 26, 27
 """Keep: microseconds after which an idle row goes, -1: rows go with their last entry of the log."""
 TABLE = 28
 

@@ -100,6 +100,7 @@ from tocsin.flow.wide.layout import (
     T_READERS,
     T_RECENT,
     T_ROOM,
+    T_SEEN,
     T_USED,
     T_WORDS,
     TABLE_BYTES,
@@ -221,8 +222,12 @@ def read_keys(
 
 @inlined
 def sweep(table: Any, tau: Any) -> None:
-    """Look at a few rows, one after the other, and let go of those that nothing can reach any more."""
-    for _ in range(min(SWEPT, get(table, T_USED))):
+    """Look at a few rows, one after the other, and let go of those that nothing can reach any more.
+
+    Twice as many as there are more than last time: an entry in another currency or of several items makes several.
+    """
+    more = max(get(table, T_LIVE) - get(table, T_SEEN), 0)
+    for _ in range(min(SWEPT + 2 * more, get(table, T_USED))):
         slot = get(table, T_HAND)
         slot = slot + 1 if slot + 1 < get(table, T_USED) else 0
         put(table, T_HAND, slot)
@@ -230,6 +235,7 @@ def sweep(table: Any, tau: Any) -> None:
         prefetch(row + 64 * SWEPT * get(table, T_WORDS))
         if load(row + ROW_GENERATION) != 0 and load(row + ROW_NEWEST) + get(table, T_KEEP) < tau:
             free(table, slot)
+    put(table, T_SEEN, get(table, T_LIVE))
 
 
 @inlined

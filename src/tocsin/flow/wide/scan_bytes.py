@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
+from tocsin.flow.wide.jit import SOURCES
 from tocsin.flow.wide.words import load64
+from tocsin.methods.kernels import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +27,6 @@ PAD = 64
 _VECTOR = ir.VectorType(ir.IntType(8), LANES)
 
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-"""References to arrays are not counted: an atomic addition for each one that is handed on took most of the time."""
-
-
 def operation(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return an instruction for kernels from the function that emits it."""
     made: Callable[..., Any] = intrinsic(function)
@@ -38,16 +35,13 @@ def operation(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def woven(function: F) -> F:
     """Return the compiled form of a function that is always part of the kernel that calls it, whatever its size."""
-    compile_: Any = numba.njit
-    compiled: F = compile_(forceinline=True, **_OPTIONS)(function)
-    return compiled
+    return compiled(function, SOURCES, forceinline=True, _nrt=False)
 
 
 def uncounted(function: F) -> F:
     """Return the compiled form of a kernel that makes no arrays."""
-    compile_: Any = numba.njit
-    compiled: F = compile_(cache=True, **_OPTIONS)(function)
-    return compiled
+    # References to arrays are not counted: an atomic addition for each one handed on took most of the time.
+    return compiled(function, SOURCES, cache=True, _nrt=False)
 
 
 def _address(context: Any, builder: Any, kind: Any, array: Any, at: Any, to: Any) -> Any:
