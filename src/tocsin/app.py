@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin.actuators.shadow import ShadowActuator
-from tocsin.actuators.shop import ShopActuator
-from tocsin.actuators.webhook import WebhookActuator
 from tocsin.core.desk import Rule
 from tocsin.core.events import Event, derived_id, split_subject
 from tocsin.core.playbook import Automation, Playbook, playbook_from
 from tocsin.core.records import Limit, StoredPlaybook, StoredRule
 from tocsin.core.signal import Decision
-from tocsin.desks.catalogue import catalogue
 from tocsin.errors import Misconfigured, NotFound
 from tocsin.flow.cel import INCIDENT, Program, compile_expression
 from tocsin.flow.fold import Fold
@@ -326,9 +323,14 @@ class Tocsin:
 
     def _actuators(self) -> tuple[Actuator, ...]:
         doors: list[Actuator] = []
+        # Imported where they are used: a start without them is shorter.
         if self.settings.demo_url:
+            from tocsin.actuators.shop import ShopActuator
+
             doors.append(ShopActuator(self.settings.demo_url, self.settings.webhook_secret))
         elif self.settings.webhook_url:
+            from tocsin.actuators.webhook import WebhookActuator
+
             doors.append(WebhookActuator(self.settings.webhook_url, self.settings.webhook_secret))
         return (*doors, self.shadow)
 
@@ -372,7 +374,11 @@ def build(
 ) -> Tocsin:
     """Return an installation over ``settings.data_dir``, or in memory; Misconfigured where the folder is unusable."""
     clock = clock or SystemClock()
-    desks = catalogue() if desks is None else desks
+    if desks is None:
+        # With the desks come the libraries that they count with: other desks may do without.
+        from tocsin.desks.catalogue import catalogue
+
+        desks = catalogue()
     if memory:
         scratch = tempfile.TemporaryDirectory(prefix="tocsin-")
         tocsin = Tocsin(

@@ -4,6 +4,8 @@
 a folder, a file a segment; served features of the bulk lane in ``table=features.<desk>``. ``manifest.ndjson`` has one
 line a segment, in order; a file that no line names does not count, and the next writer removes it. So a segment is in
 the history once or not at all, wherever the process was killed.
+
+Polars, and what needs it, is imported by those who read or write: a start that does neither is shorter.
 """
 
 from __future__ import annotations
@@ -15,15 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import polars as pl
 
 from tocsin.errors import Misconfigured
-from tocsin.ledger.compaction import day_of, frames_of
 from tocsin.ledger.disk import Disk
-from tocsin.ledger.tables import FEATURES, columns_of_frame, events_of, frame_of, frame_of_columns, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import polars as pl
 
     from tocsin.core.events import Event
     from tocsin.ledger.blocks import Columns
@@ -76,6 +77,8 @@ class History:
 
     def read(self, *types: str) -> Iterator[Event]:
         """Yield the events of these types in order of seq, without sealed values."""
+        from tocsin.ledger.tables import events_of, table_of
+
         wanted = {table_of(name) for name in types}
         for entry in self.entries():
             found = [events_of(self._frame(file)) for file in entry.files if file.table in wanted]
@@ -84,10 +87,14 @@ class History:
 
     def columns(self, desk: str) -> Iterator[Columns]:
         """Yield a desk's served features as they were written."""
+        from tocsin.ledger.tables import FEATURES, columns_of_frame
+
         for file in self.files(FEATURES + desk):
             yield columns_of_frame(self._frame(file))
 
     def _frame(self, file: File) -> pl.DataFrame:
+        import polars as pl
+
         return pl.read_parquet(self.folder / file.path, hive_partitioning=False)
 
     # Writing ----------------------------------------------------------------------------------------------------
@@ -117,6 +124,11 @@ class History:
         others. Misconfigured where the history reaches into it already. OSError where the disk refuses: nothing was
         taken up then.
         """
+        import polars as pl
+
+        from tocsin.ledger.compaction import day_of, frames_of
+        from tocsin.ledger.tables import FEATURES, frame_of_columns
+
         with self._guard:
             if segment.first <= self.through():
                 raise Misconfigured(
@@ -138,6 +150,8 @@ class History:
 
         ``holding``: bytes that every event to change holds in its data or subject; rows without them are passed over.
         """
+        from tocsin.ledger.tables import FEATURES
+
         changed = 0
         with self._guard:
             for file in self.files():
@@ -147,6 +161,8 @@ class History:
 
     def expire(self, now: int, days: Callable[[str], int]) -> int:
         """Remove the files whose day lies more than ``days(table)`` before ``now``; return how many went."""
+        from tocsin.ledger.compaction import day_of
+
         with self._guard:
             entries, leaving = [], []
             for entry in self._entries:
@@ -164,6 +180,10 @@ class History:
             return len(leaving)
 
     def _rewrite(self, file: File, change: Callable[[Event], Event], holding: str) -> int:
+        import polars as pl
+
+        from tocsin.ledger.tables import events_of, frame_of
+
         frame = self._frame(file)
         if holding:
             held = pl.col("data").str.contains(holding, literal=True) | pl.col("subject").str.contains(

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from scipy.optimize import minimize, nnls
 from scipy.special import expit
 
 from tocsin.methods.evaluation import log_likelihood
@@ -149,6 +148,9 @@ def _platt(raw: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, f
         error = weight * (expit(line) - target) / weight.sum()
         return float(value), np.array([np.sum(error * z) * slope, np.sum(error)])
 
+    # Imported only to learn: it takes a second, and every start would pay it.
+    from scipy.optimize import minimize
+
     start = np.array([0.0, np.log(positives / negatives)])
     found: Any = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-6, 6), (-50, 50)])
     slope = float(np.exp(found.x[0])) / width
@@ -157,6 +159,8 @@ def _platt(raw: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, f
 
 def _beta(q: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
     """Return (a, b, c) with a, b >= 0 by iterated reweighted least squares under that bound."""
+    from scipy.optimize import nnls
+
     design = np.column_stack([np.log(q), -np.log1p(-q), np.ones_like(q), -np.ones_like(q)])
     parameters = np.array([1.0, 1.0, 0.0, 0.0])
     for _ in range(25):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-from sklearn.linear_model import LogisticRegression, Ridge
 
 KINDS = ("linear", "logistic")
 REACH = 8.0
@@ -82,6 +81,9 @@ def fit(kind: str, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = Non
     spread = np.sqrt((mass * (filled - means) ** 2).sum(axis=0) / total)
     scales = np.where(spread > 1e-9, spread, 1.0)
     z = standardised(x, means, scales)
+    # Imported only to learn: it takes a second, and every start would pay it.
+    from sklearn.linear_model import LogisticRegression, Ridge
+
     if kind == "logistic":
         learner = LogisticRegression(C=1.0 / penalty, solver="newton-cholesky", max_iter=100, tol=1e-6)
         learner.fit(z, y, sample_weight=weight)

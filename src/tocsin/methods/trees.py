@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import lightgbm
 import msgspec
 import numpy as np
 
@@ -19,6 +18,8 @@ from tocsin.methods.trees_forest import Forest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import lightgbm
 
 DEFAULTS: dict[str, float | int | str | bool] = {
     "objective": "binary",
@@ -59,6 +60,8 @@ class Trees(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def boosters(self) -> Sequence[lightgbm.Booster]:
         """The library's boosters of the texts; ValueError where it cannot read one."""
+        import lightgbm
+
         boosters = []
         for text in self.texts:
             try:
@@ -123,6 +126,9 @@ def fit(
     chosen = DEFAULTS | (settings or {})
     # A leaf may hold at most a twentieth of the rows' number, or small sets would grow stumps only.
     chosen["min_data_in_leaf"] = max(2, min(int(chosen["min_data_in_leaf"]), len(y) // 20))
+    # Imported only to learn: it brings in pandas and scikit-learn, and every start would pay for them.
+    import lightgbm
+
     data = lightgbm.Dataset(x, y.astype(float), weight=weight, params={"max_bin": chosen["max_bin"], "verbose": -1})
     texts = []
     for bag in range(bags):

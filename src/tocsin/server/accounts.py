@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,7 +27,6 @@ LONGEST_LOCK_S = 900
 KNOWN_KEYS_S = 5
 """How long a key is believed without asking the records again: what another process revokes ends at the latest then."""
 KEY_PREFIX = "tcs_"
-_NOBODY = passwords.hashed(passwords.generated())
 
 
 class Accounts:
@@ -103,7 +103,7 @@ class Accounts:
                 429, "throttled", "too many failed sign-ins; wait, then try again", headers={"retry-after": str(wait)}
             )
         # An unknown name costs the same time as a wrong password.
-        right = passwords.matches(password, user.password if user is not None else _NOBODY)
+        right = passwords.matches(password, user.password if user is not None else _nobody())
         if user is None or not right:
             self._failed(name, user, failures + 1, now)
             raise Refusal(401, "sign-in-failed", "name or password is wrong")
@@ -229,3 +229,9 @@ class Accounts:
         with self._records.transaction():
             self._records.table(User).put(msgspec.structs.replace(user, failures=failures, locked_until=locked))
             note(self._records, now, name, "session.refused", failures=failures)
+
+
+@lru_cache(maxsize=1)
+def _nobody() -> str:
+    """Return the hash of a password that nobody has: a name that is not there takes as long as one that is."""
+    return passwords.hashed(passwords.generated())
