@@ -22,6 +22,7 @@ const IncidentPage = part(() => import("./pages/Incident"));
 const Verdicts = part(() => import("./pages/Verdicts"));
 const DeadLetters = part(() => import("./pages/DeadLetters"));
 const Automation = part(() => import("./pages/Automation"));
+const DataPlane = part(() => import("./pages/DataPlane"));
 const Rules = part(() => import("./pages/Rules"));
 
 const queries = new QueryClient({
@@ -70,6 +71,7 @@ function Themed() {
                       <Route path="/dead-letters" element={<DeadLetters />} />
                       <Route path="/automation" element={<Automation />} />
                       <Route path="/rules" element={<Rules />} />
+                      <Route path="/plane" element={<DataPlane />} />
                       <Route path="*" element={<Navigate to="/" replace />} />
                     </Routes>
                   </Suspense>

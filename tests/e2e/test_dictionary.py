@@ -16,6 +16,9 @@ from tocsin.core.records import Role
 from tocsin.core.signal import Decision, Mode
 from tocsin.core.vocabulary import VOCABULARY
 from tocsin.desks.catalogue import catalogue
+from tocsin.flow.wide.scan_checks import CAUSES
+from tocsin.server.measured import Thread, Weight
+from tocsin.telemetry import STAGES
 
 SOURCES = Path(__file__).parents[2] / "console" / "src"
 EN = json.loads((SOURCES / "i18n" / "en.json").read_text(encoding="utf-8"))
@@ -64,6 +67,10 @@ def test_every_key_that_the_sources_name_is_in_the_dictionary() -> None:
         ("role", Role),
         ("type", [name for name in VOCABULARY if not name.startswith("tocsin.")]),
         ("desk", [desk.name for desk in catalogue()]),
+        ("stage", STAGES),
+        ("thread", Thread),
+        ("weight", Weight),
+        ("cause", [cause for cause in CAUSES if cause != "fast"]),
         ("series", [series.name for desk in catalogue() for series in desk.series]),
     ],
 )

@@ -41,7 +41,7 @@ OPENERS = {
 
 @pytest.mark.parametrize(("language", "theme", "width"), LOOKS)
 @pytest.mark.parametrize(
-    "name", ["overview", "incidents", "incident", "verdicts", "dead-letters", "automation", "rules"]
+    "name", ["overview", "incidents", "incident", "verdicts", "dead-letters", "automation", "rules", "plane"]
 )
 def test_nothing_is_untranslated_clipped_or_inaccessible(
     house: House, open_page: Any, name: str, language: str, theme: str, width: int

@@ -10,6 +10,7 @@ import type {
   IncidentView,
   Overview,
   Page,
+  PlaneView,
   PlaybookDetail,
   RuleView,
   SeriesView,
@@ -114,6 +115,14 @@ export function useRules() {
   return useQuery({
     queryKey: ["rules"],
     queryFn: async ({ signal }) => (await get<Page<RuleView>>("/v1/rules", undefined, signal)).items,
+  });
+}
+
+export function usePlane() {
+  return useQuery({
+    queryKey: ["plane"],
+    queryFn: ({ signal }) => get<PlaneView>("/v1/plane", undefined, signal),
+    refetchInterval: 2 * SECOND,
   });
 }
 

@@ -43,6 +43,20 @@ export function figure(value: number, language: Language): string {
   return numberFormat(language, { maximumSignificantDigits: 3 }).format(value);
 }
 
+const BYTES = ["B", "kB", "MB", "GB", "TB"];
+
+/** Bytes with three significant digits: 812 B, 1.24 MB. */
+export function bytes(value: number, language: Language): string {
+  const step = Math.min(BYTES.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, value)) / 3)));
+  return `${numberFormat(language, { maximumSignificantDigits: 3 }).format(value / 1000 ** step)} ${BYTES[step] ?? ""}`;
+}
+
+/** A short span in the unit that fits: 0.42 µs, 3.1 ms, 2.5 s. */
+export function short(seconds: number, language: Language): string {
+  const [factor, unit] = seconds >= 1 || seconds === 0 ? [1, "s"] : seconds >= 1e-3 ? [1e3, "ms"] : [1e6, "µs"];
+  return `${numberFormat(language, { maximumSignificantDigits: 3 }).format(seconds * factor)} ${unit}`;
+}
+
 export function percent(share: number, language: Language): string {
   return numberFormat(language, { style: "percent", maximumFractionDigits: share < 0.1 && share > 0 ? 1 : 0 }).format(share);
 }

@@ -41,6 +41,7 @@ export function useKeyboard(toggleHelp: () => void, go: (path: string) => void):
       d: "/dead-letters",
       p: "/automation",
       r: "/rules",
+      s: "/plane",
     };
     const onKey = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;

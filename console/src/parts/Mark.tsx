@@ -74,13 +74,18 @@ const MARKS: Record<string, Record<string, [IconName, Tone]>> = {
     shadow: ["eye", "accent"],
     live: ["verdict", "good"],
   },
+  weight: {
+    alarm: ["flame", "p1"],
+    warning: ["incident", "p2"],
+    hint: ["eye", "accent"],
+  },
   label: {
     confirmed: ["check", "p1"],
     false_alarm: ["cross", "plain"],
   },
 };
 
-/** The mark of one word of a closed list: phase, decision, state, effect, letter, mode, label. */
+/** The mark of one word of a closed list: phase, decision, state, effect, letter, mode, weight, label. */
 export function WordMark({ list, value }: { list: string; value: string }) {
   const { word } = useI18n();
   const [icon, tone] = MARKS[list]?.[value] ?? ["question", "plain"];

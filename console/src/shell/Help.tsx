@@ -18,6 +18,7 @@ const KEYS: { keys: string[]; does: Key }[] = [
   { keys: ["g", "d"], does: "nav.dead_letters" },
   { keys: ["g", "p"], does: "nav.automation" },
   { keys: ["g", "r"], does: "nav.rules" },
+  { keys: ["g", "s"], does: "nav.plane" },
   { keys: ["?"], does: "help.help" },
 ];
 

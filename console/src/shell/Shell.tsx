@@ -21,6 +21,7 @@ const PLACES: { to: string; label: Key; icon: IconName }[] = [
   { to: "/dead-letters", label: "nav.dead_letters", icon: "letter" },
   { to: "/automation", label: "nav.automation", icon: "automation" },
   { to: "/rules", label: "nav.rules", icon: "rule" },
+  { to: "/plane", label: "nav.plane", icon: "gauge" },
 ];
 
 export function Shell({ children }: { children: ReactNode }) {

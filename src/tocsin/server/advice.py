@@ -30,6 +30,23 @@ LATE_VERDICTS = 0.01
 INTERVALS = 3
 """A snapshot is old when it has been missed so many times."""
 SPARE_BYTES = 1_000_000_000
+CAUSES = {
+    "shape": Text("a shape that is no event's", "结构不像事件"),
+    "text": Text("texts that need a closer look", "文本需细查"),
+    "number": Text("numbers written in an unusual way", "数字写法少见"),
+    "duplicate": Text("fields that are named twice", "字段重复"),
+    "attribute": Text("unusual attributes beside data", "data 之外的属性少见"),
+    "type": Text("unknown event types", "事件类型未知"),
+    "time": Text("times written in an unusual way", "时间写法少见"),
+    "value": Text("values of the wrong kind or range", "取值类型或范围不符"),
+    "masked": Text("texts in which something is to be masked", "文本中有需脱敏的内容"),
+    "sealed": Text("values that are to be sealed", "取值需加密"),
+    "nested": Text("nested values", "嵌套的值"),
+    "subject": Text("subjects that are to be pseudonymised", "主体需假名化"),
+    "required": Text("required fields that are missing", "缺少必填字段"),
+    "long": Text("very long lines", "行过长"),
+}
+"""Why the scanner leaves a line to the slow door (``flow.wide.scan_checks.CAUSES``), in words."""
 
 
 def advise(view: PlaneView) -> list[Advice]:
@@ -141,7 +158,7 @@ def fold_full(view: PlaneView) -> Iterator[Advice]:
         "The fold is the bottleneck: its thread is busy {share} of the time, most of it in {stage} at {us} us an "
         "event. " + ("Send larger requests: a batch has {rows} events." if small else "Look at the dearest rules and "
         "windows below, or spread the shops over more machines."),
-        "瓶颈在归集（fold）：其线程 {share} 的时间在忙，主要在 {stage} 阶段，每个事件 {us} 微秒。"
+        "瓶颈在计算（fold）：其线程 {share} 的时间在忙，主要在 {stage} 阶段，每个事件 {us} 微秒。"
         + ("请发送更大的批次：现在每批仅 {rows} 个事件。" if small else "请看下方最耗时的规则，或把店铺分到更多机器。"),
         share=_percent(share),
         stage=worst.name,
@@ -195,16 +212,18 @@ def slow_door(view: PlaneView) -> Iterator[Advice]:
     scanner = view.scanner
     if scanner is None or scanner.lines_recent < ENOUGH_LINES or scanner.share <= SLOW_LINES:
         return
-    cause = scanner.causes[0].cause if scanner.causes else "unknown"
-    yield _say(
-        "slow-door",
-        Weight.HINT,
-        "{share} of the lines take the slow door, ten times as dear; most often because of: {cause}. Change what the "
-        "sender writes; docs/events.md says what is usual.",
-        "{share} 的行走慢速通道（开销约十倍），最常见原因：{cause}。请调整发送方的写法；常规写法见 docs/events.md。",
-        share=_percent(scanner.share),
-        cause=cause,
+    cause = scanner.causes[0].cause if scanner.causes else ""
+    words = CAUSES.get(cause, Text(cause, cause))
+    en, zh = (
+        "{share} of the lines take the slow door, ten times as dear, mostly for: "
+        + words.en
+        + ". Change what the sender "
+        "writes: docs/events.md has the types and their fields.",
+        "{share} 的行走慢速通道（开销约十倍），主要原因："
+        + words.zh
+        + "。请调整发送方的写法：类型与字段见 docs/events.md。",
     )
+    yield _say("slow-door", Weight.HINT, en, zh, share=_percent(scanner.share))
 
 
 def dear_rules(view: PlaneView) -> Iterator[Advice]:
@@ -218,7 +237,7 @@ def dear_rules(view: PlaneView) -> Iterator[Advice]:
                 Weight.HINT,
                 "The rule {id} takes {share} of the rules' time, and the rules {all} of the fold's. Put its cheapest "
                 "and rarest condition first, and name the event types it is about.",
-                "规则 {id} 占全部规则耗时的 {share}，规则又占归集耗时的 {all}。请把最便宜、最少成立的条件放在最前，"
+                "规则 {id} 占全部规则耗时的 {share}，规则又占计算耗时的 {all}。请把最便宜、最少成立的条件放在最前，"
                 "并写明它适用的事件类型。",
                 id=rule.id,
                 share=_percent(rule.share),
@@ -301,7 +320,7 @@ def snapshots(view: PlaneView) -> Iterator[Advice]:
             Weight.WARNING,
             "The last snapshot is {age} min old, one is due every {every} min: a start would fold {n} events again, "
             "and the journal cannot give back space. The server's log says why none was written.",
-            "最近的快照已有 {age} 分钟，应每 {every} 分钟一次：重启需重新归集 {n} 个事件，日志也无法回收空间。"
+            "最近的快照已有 {age} 分钟，应每 {every} 分钟一次：重启需重新计算 {n} 个事件，事件日志也无法回收空间。"
             "原因见服务器日志。",
             age=_number(age / 60),
             every=_number(found.every_s / 60),
@@ -325,7 +344,7 @@ def journal(view: PlaneView) -> Iterator[Advice]:
             "journal-over",
             Weight.WARNING,
             "The journal is {over} GB over its bound of {most} GB because no snapshot covers what could go.",
-            "日志超出上限 {most} GB 达 {over} GB：尚无快照覆盖可回收的部分。",
+            "事件日志超出上限 {most} GB 达 {over} GB：尚无快照覆盖可回收的部分。",
             over=_number(found.overdue_bytes / 1e9),
             most=_number(found.most_bytes / 1e9),
         )
@@ -344,7 +363,7 @@ def disk_small(free: int, written: int, most: int, state: int) -> Iterator[Advic
             Weight.WARNING,
             "The disk has {free} GB free, but the journal may still grow to its bound of {most} GB: {wanted} GB are "
             "needed. Lower TOCSIN_JOURNAL_BYTES, or make room: the intake stops when the disk is full.",
-            "磁盘剩余 {free} GB，而日志还可增长到上限 {most} GB：需要 {wanted} GB。请调小 TOCSIN_JOURNAL_BYTES "
+            "磁盘剩余 {free} GB，而事件日志还可增长到上限 {most} GB：需要 {wanted} GB。请调小 TOCSIN_JOURNAL_BYTES "
             "或腾出空间：磁盘写满时将停止接收事件。",
             free=_number(free / 1e9),
             most=_number(most / 1e9),
@@ -359,7 +378,7 @@ def history(view: PlaneView) -> Iterator[Advice]:
             "history-fault",
             Weight.WARNING,
             "The history takes nothing: {why}. Segments that only it could stand for stay in the journal.",
-            "历史库无法写入：{why}。只能由它代替的日志段会一直保留。",
+            "历史库无法写入：{why}。只能由它代替的事件日志段会一直保留。",
             why=view.history.fault,
         )
 

@@ -170,7 +170,8 @@ class Gauge:
     def _flow(self, mark: Mark, since: Mark) -> m.FlowView:
         tocsin = self._tocsin
         counters, tau = tocsin.host.counters, int(tocsin.fold.windows.tau)
-        verdicts = mark.verdicts - since.verdicts
+        # Those of the bulk lane have nobody who waits.
+        asked = mark.stages["verdict"][0] - since.stages["verdict"][0]
         return m.FlowView(
             seq=tocsin.host.stamper.seq,
             tau=tau,
@@ -182,7 +183,7 @@ class Gauge:
             late=int(tocsin.fold.tracks.counters["late"]),
             verdicts=mark.verdicts,
             verdicts_late=mark.verdicts_late,
-            verdicts_late_share=(mark.verdicts_late - since.verdicts_late) / verdicts if verdicts else 0.0,
+            verdicts_late_share=min(1.0, (mark.verdicts_late - since.verdicts_late) / asked) if asked else 0.0,
             verdicts_degraded=counters["verdicts_degraded"],
             deadline_ms=tocsin.settings.verdict_deadline_ms,
         )

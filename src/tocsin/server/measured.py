@@ -95,7 +95,7 @@ class FlowView(Shape, frozen=True):
     verdicts_late: int
     """Verdicts of which the caller had given up waiting."""
     verdicts_late_share: float
-    """Of the recent ones."""
+    """Of the recent answers to callers."""
     verdicts_degraded: int
     deadline_ms: int
 
