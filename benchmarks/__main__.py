@@ -23,7 +23,7 @@ from benchmarks.report import NoData, Options, Report
 APART = (
     {"__main__", "page", "report"}
     | {"churn", "feed", "flow_host", "flow_parts", "flow_rules", "flow_scan", "flow_windows"}
-    | {"plane", "rivals", "rule_book", "stamping", "stream", "texts", "yardsticks"}
+    | {"plane", "recovery_host", "rivals", "rule_book", "stamping", "stream", "texts", "yardsticks"}
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,13 +179,15 @@ class Tocsin:
         self.host.warming = self._warming()
         if self.fold.engine.wide:
             self.fold.house.history = self._history
-        after = 0
+        after, began = 0, time.perf_counter()
         if self.host.snapshots is not None and self._snapshot is not None:
             after = self.host.snapshots.load(self._snapshot)
             self._snapshot = None
+        loaded = time.perf_counter()
         self.replayed = replay(
             self.host, signals_after=self.casebook.cursor("responder"), after=after, progress=progress
         )
+        self.replayed.load_s = loaded - began
         self.responder.start()
         self.host.start()
         if self.host.warming is not None and self.host.cold_windows():
@@ -407,6 +410,8 @@ def build(
         disk=disk,
         trusted=snapshot.seq if snapshot is not None else 0,
     )
+    # The folder is ours now: what a killed process had begun to write is nobody's.
+    store.clean()
     if snapshot is not None and snapshot.seq > journal.last()[0]:
         snapshot = store.newest(most_seq=journal.last()[0])
     if journal.first() > 1 and (snapshot is None or snapshot.seq < journal.first() - 1):

@@ -53,6 +53,10 @@ class Journal(Protocol):
         """Yield the verdicts that were written as columns, judged beyond ``after_seq``."""
         ...
 
+    def judged(self) -> int:
+        """Return the last seq that committed columns say was judged; 0 without columns."""
+        ...
+
     def last(self) -> tuple[int, int]:
         """Return (seq, tau) of the last committed event, (0, 0) where there is none."""
         ...

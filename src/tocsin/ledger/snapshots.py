@@ -114,12 +114,17 @@ class SnapshotStore:
             old.unlink(missing_ok=True)
         return final
 
+    def clean(self) -> None:
+        """Remove what was saved and never published; only while no other process works on the folder."""
+        for leftover in self.folder.glob(f"*{SUFFIX}.new"):
+            leftover.unlink()
+
     def paths(self) -> list[Path]:
         """Return the snapshots that are in place, oldest first."""
         return sorted(self.folder.glob(f"*{SUFFIX}"))
 
     def latest(self) -> tuple[int, float] | None:
-        """Return (seq, seconds since 1970 when it was written) of the newest that is in place, unread; None: none is."""
+        """Return (seq, seconds since 1970 when it was written) of the newest in place, unread; None: there is none."""
         for path in reversed(self.paths()):
             # It may be replaced by a newer one just now: then the one before it is as good an answer.
             with contextlib.suppress(FileNotFoundError):

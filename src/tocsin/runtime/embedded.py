@@ -287,7 +287,8 @@ class EmbeddedHost:
                         with self._folding:
                             self._settle_between()
                     if self.snapshots is not None:
-                        self.snapshots.look()
+                        with self._folding:
+                            self.snapshots.look()
                 for barrier in work.barriers:
                     self._outbox.put(Parcel((), published=partial(self._pass, barrier)))
         finally:
