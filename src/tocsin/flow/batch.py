@@ -9,7 +9,7 @@ import numpy as np
 from tocsin.core.desk import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tocsin.core.events import Event
 
@@ -62,8 +62,8 @@ class PlainBatch:
         return self if len(rows) == self.n else PlainBatch([self.events[row] for row in rows.tolist()])
 
 
-FEW = 8
-"""Fewer rows than this are written out value by value: a caller who waits pays for no arrays."""
+FEW = 64
+"""Columns of so few rows are laid together once, and read from there."""
 
 
 class FeatureTable:
@@ -79,13 +79,16 @@ class FeatureTable:
         Which places of the columns the rows are (None: all); a column is picked when it is first read.
     """
 
-    __slots__ = ("_columns", "_read", "_rows", "n")
+    __slots__ = ("_block", "_columns", "_dicts", "_read", "_rows", "n")
 
     def __init__(self, n: int, columns: Mapping[str, np.ndarray], rows: np.ndarray | None = None) -> None:
         self.n = n
         self._columns = columns
         self._rows = rows
+        self._block: np.ndarray | None = None
+        """The rows as float64 [n, columns], where they are few."""
         self._read: dict[str, Column] = {}
+        self._dicts: dict[int, dict[str, float | None]] = {}
 
     def __getitem__(self, name: str) -> Column:
         """Return the feature of that declared name; KeyError where the desk declares none."""
@@ -104,6 +107,8 @@ class FeatureTable:
 
     def matrix(self, names: Sequence[str]) -> np.ndarray:
         """Return float64 [n, len(names)] with NaN where a value is missing."""
+        if self.n <= FEW and tuple(names) == self.names:
+            return self._few().copy()
         return np.column_stack([self._values(name) for name in names]) if names else np.empty((self.n, 0))
 
     @property
@@ -119,8 +124,8 @@ class FeatureTable:
 
     def dicts(self, rows: np.ndarray) -> list[dict[str, float | None]]:
         """Return these rows by name, None where a value is missing: what is journaled with a verdict."""
-        if len(rows) < FEW:
-            return [self._one(row) for row in rows.tolist()]
+        if self.n <= FEW:
+            return [self.one(row) for row in rows.tolist()]
         columns = []
         for name in self._columns:
             picked = self._values(name)[rows]
@@ -131,10 +136,21 @@ class FeatureTable:
             return [{} for _ in range(len(rows))]
         return [dict(zip(self._columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    def _one(self, row: int) -> dict[str, float | None]:
-        found: dict[str, float | None] = {}
-        place = row if self._rows is None else self._rows.item(row)
-        for name, values in self._columns.items():
-            value = values.item(place)
-            found[name] = value if value == value else None
+    def one(self, row: int) -> dict[str, float | None]:
+        """Return one row by name, as ``dicts`` does; not to be written to: the next who asks gets the same object."""
+        found = self._dicts.get(row)
+        if found is None:
+            if self.n > FEW:
+                return self.pick(np.array([row])).one(0)
+            values: list[float] = self._few()[row].tolist()
+            shown = [value if value == value else None for value in values]
+            found = self._dicts[row] = dict(zip(self._columns, shown, strict=True))
         return found
+
+    def _few(self) -> np.ndarray:
+        if self._block is None:
+            columns: Iterable[np.ndarray] = self._columns.values()
+            if self._rows is not None:
+                columns = [column[self._rows] for column in columns]
+            self._block = np.array(list(columns)).T if self._columns else np.empty((self.n, 0))
+        return self._block

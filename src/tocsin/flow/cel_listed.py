@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tocsin.flow.cel_texts import Text
     from tocsin.flow.hashing import Hasher
     from tocsin.flow.lists import Lists
@@ -48,7 +50,7 @@ class HashedList:
         return limits
 
     def _follow(self, lists: Lists, text: Text) -> None:
-        changed = None
+        changed: Iterable[str] | None = None
         if lists is self._lists and text.hasher is self._hasher:
             changed = lists.changed(self._name, self._seen)
         else:

@@ -158,7 +158,7 @@ def _logic(node: Node) -> Step:
                     held = stay if held is None else held & stay
             found[place] = causes
             if held is not None:
-                count = np.count_nonzero(held)
+                count = int(np.count_nonzero(held))
                 if not count:
                     return decides, None
         return _undecided(held, found, decides)

@@ -112,7 +112,8 @@ class View:
         if type_ == "string" and root == ("item" if getattr(batch, "of_items", False) else "data"):
             cells = batch.cells(name) if hasattr(batch, "cells") else None
             if cells is not None:
-                return _in_cells(*cells, batch)
+                return _in_cells(cells[0], cells[1], batch)
+        values: Any
         values, codes = batch.typed(root, name, type_)
         if type_ == "string":
             values = Text(values, batch.hasher, lambda rows: batch.strings(root, name, rows))
@@ -121,6 +122,7 @@ class View:
     def _listed(self, root: str, name: str, type_: str) -> Part:
         events = self.batch.events
         raw = [event.data.get(name) for event in events] if root == "data" else [getattr(e, name) for e in events]
+        values: Any
         values, codes = typed_column([fit(value, type_) for value in raw], type_)
         if type_ == "string":
             values = Text(None, None, None, values)
@@ -146,7 +148,8 @@ class View:
 
 def _in_cells(tags: np.ndarray, cells: np.ndarray, batch: Any) -> Part:
     """Return texts that lie in a chunk; only batches of the compiled plane have them."""
-    from tocsin.flow.wide.cell_words import TEXT, CellText
+    from tocsin.flow.wide.cell_words import CellText
+    from tocsin.flow.wide.scan_checks import TEXT
 
     return CellText(tags, cells, batch.buffer(), batch.hasher), causes_where(tags != TEXT, MISSING)
 

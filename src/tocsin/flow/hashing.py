@@ -108,6 +108,5 @@ class Hasher:
 
     def texts(self, texts: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
         """Return (uint64 [n], present bool [n]) of texts, None where one is missing."""
-        present = np.fromiter((text is not None for text in texts), bool, len(texts))
-        hashes = np.fromiter((0 if text is None else self.text(text) for text in texts), np.uint64, len(texts))
-        return hashes, present
+        present = np.array([text is not None for text in texts], bool)
+        return np.array([0 if text is None else self.text(text) for text in texts], np.uint64), present

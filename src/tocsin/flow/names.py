@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tocsin.core.events import Kind
 from tocsin.core.vocabulary import INTERNAL, VOCABULARY
 
@@ -27,6 +29,7 @@ class Names:
         known = {field.name: field for kind in VOCABULARY.values() for field in kind.fields}
         self.fields = [name for name, field in known.items() if field.kind is not Kind.ITEMS]
         self.slot = {name: slot for slot, name in enumerate(self.fields)}
+        self._among: dict[tuple[str, ...], np.ndarray] = {}
         self.shops: list[str] = []
         self.shop_code: dict[str, int] = {}
 
@@ -50,6 +53,16 @@ class Names:
     def declare(self, types: Iterable[str]) -> frozenset[int]:
         """Return the codes of types that somebody reads."""
         return frozenset(self.declare_type(name) for name in types)
+
+    def among(self, types: tuple[str, ...]) -> np.ndarray:
+        """Return by code whether a type is one of these, bool [codes]: not to be written to."""
+        known = self._among.get(types)
+        if known is None or len(known) < len(self.types):
+            codes = [self.declare_type(name) for name in types]
+            known = np.zeros(len(self.types), bool)
+            known[codes] = True
+            self._among[types] = known
+        return known
 
     def shop(self, name: str) -> int:
         """Return the code of a shop."""

@@ -170,7 +170,7 @@ def _alone(
     """Run the fused rules of these parts on one event."""
     features: Mapping[str, float | None] = {}
     if any(part.fused.features for part in parts):
-        features = table.dicts(np.array([row]))[0]
+        features = table.one(row)
     number: float = scores.item(row)
     score = number if number == number else None
     for part in parts:

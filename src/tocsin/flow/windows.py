@@ -57,6 +57,9 @@ def check(window: Window) -> None:
             raise Misconfigured(f"window {window.name}: {window.field!r} is {field.kind}, not a number")
 
 
+MOST_TABLES = 256
+
+
 class Windows:
     """All windows of a fold.
 
@@ -79,6 +82,7 @@ class Windows:
         self.stores: list[Store[Any]] = []
         self.tau = 0
         self.counters: Counter[str] = Counter()
+        self._tables: dict[int, tuple[object, list[tuple[str, int]], list[Ratio]]] = {}
 
     def declare(self, windows: Iterable[Window | Ratio], reads: Iterable[str]) -> None:
         """Add windows that events of the types ``reads`` read; those already known (same fingerprint) keep their state.
@@ -125,17 +129,30 @@ class Windows:
 
     def table(self, declared: Sequence[Window | Ratio], columns: Sequence[np.ndarray], n: int) -> FeatureTable:
         """Return the features of one desk by its own names, ratios included."""
-        named: dict[str, np.ndarray] = {}
-        for window in declared:
-            if isinstance(window, Window):
-                named[window.name] = columns[self.slots[window.fingerprint()]]
-        for ratio in declared:
-            if isinstance(ratio, Ratio):
-                over, under = named[ratio.over], named[ratio.under]
-                values = np.full(n, np.nan)
-                np.divide(over, under, out=values, where=under != 0)
-                named[ratio.name] = values
+        slots, ratios = self._named(declared)
+        named = {name: columns[slot] for name, slot in slots}
+        if not ratios:
+            return FeatureTable(n, named)
+        for ratio in ratios:
+            over, under = named[ratio.over], named[ratio.under]
+            values = np.full(n, np.nan)
+            np.divide(over, under, out=values, where=under != 0)
+            named[ratio.name] = values
         return FeatureTable(n, {window.name: named[window.name] for window in declared})
+
+    def _named(self, declared: Sequence[Window | Ratio]) -> tuple[list[tuple[str, int]], list[Ratio]]:
+        """Return (name, slot) of the windows and the ratios among what a desk declares; worked out once for each."""
+        known = self._tables.get(id(declared))
+        if known is None or known[0] is not declared:
+            windows = [window for window in declared if isinstance(window, Window)]
+            slots = [(window.name, self.slots[window.fingerprint()]) for window in windows]
+            ratios = [window for window in declared if isinstance(window, Ratio)]
+            known = declared, slots, ratios
+            if isinstance(declared, tuple):
+                if len(self._tables) >= MOST_TABLES:
+                    self._tables.clear()
+                self._tables[id(declared)] = known
+        return known[1], known[2]
 
     def digest(self) -> str:
         """Return the hash of all state that can still matter: equal for equal histories, however they were folded."""

@@ -10,9 +10,7 @@ import numpy as np
 from tocsin.flow.cel_texts import Text
 from tocsin.flow.wide import lines_columns
 from tocsin.flow.wide.jit import kernel
-from tocsin.flow.wide.prefetch import prefetch
-from tocsin.flow.wide.scan_data import TEXT
-from tocsin.flow.wide.sip import sip_bytes
+from tocsin.flow.wide.scan_checks import TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 U = np.uint64
 EQUAL, STARTS, ENDS = 0, 1, 2
 WAYS = {"==": EQUAL, "startsWith": STARTS, "endsWith": ENDS}
-AHEAD = 12
 FEW_WORDS = 3
 """A column that is compared with more words than this is hashed: then each comparison is one of numbers."""
 
@@ -48,20 +45,6 @@ def _match(
                 same = False
                 break
         out[row] = same
-
-
-@kernel
-def _hash(tags: np.ndarray, cells: np.ndarray, text: np.ndarray, k0: np.uint64, k1: np.uint64, out: np.ndarray) -> None:
-    """Hash texts as ``lines_columns`` does; the bytes of those to come are asked for ahead."""
-    n = len(tags)
-    for row in range(n):
-        ahead = row + AHEAD
-        if ahead < n and tags[ahead] == TEXT:
-            prefetch(text, np.int64(cells[ahead] >> U(32)))
-            prefetch(text, np.int64(cells[ahead] >> U(32)) + np.int64(cells[ahead] & U(0xFFFFFFFF)))
-        out[row] = U(0)
-        if tags[row] == TEXT:
-            out[row] = sip_bytes(text, np.int64(cells[row] >> U(32)), np.int64(cells[row] & U(0xFFFFFFFF)), k0, k1)
 
 
 @lru_cache(maxsize=4096)
@@ -91,9 +74,8 @@ class CellText(Text):
         """Uint64 [n], of no meaning where there is no text."""
         if self._hashes is None:
             assert self.hasher is not None
-            self._hashes = np.empty(len(self._tags), np.uint64)
-            k0, k1 = U(self.hasher.k0), U(self.hasher.k1)
-            _hash(self._tags, self._cells, self._text, k0, k1, self._hashes)
+            cells = (self._tags, self._cells, self._text)
+            self._hashes = lines_columns.hashes(*cells, self.hasher, lines_columns.TEXTS)[0]
         return self._hashes
 
     def strings(self) -> np.ndarray:
@@ -131,4 +113,3 @@ def warm() -> None:
     """Compile the kernels for the types that they are called with."""
     tags, cells, text = np.full(1, TEXT, np.uint8), np.full(1, 1, np.uint64), np.full(8, 97, np.uint8)
     _match(tags, cells, text, *_bytes_of("a"), EQUAL, np.empty(1, bool))
-    _hash(tags, cells, text, U(0), U(0), np.empty(1, np.uint64))

@@ -8,6 +8,7 @@ import numpy as np
 
 from tocsin.flow.distinct import value_of
 from tocsin.flow.view import key_of
+from tocsin.flow.wide.prefetch import prefetch
 from tocsin.flow.wide.scan_bytes import PAD, copied, put_byte, uncounted
 from tocsin.flow.wide.scan_checks import BOOL, FLOAT, INT, TEXT
 from tocsin.flow.wide.scan_values import put_integer
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 U = np.uint64
 KEYS, IDENTITIES, TEXTS = 0, 1, 2
 TYPES = frozenset({"int", "double", "bool", "string"})
+AHEAD = 12
+"""So many rows ahead the bytes of texts are asked for."""
 _EXACT = 1 << 53
 _LENGTH = np.uint64(0xFFFFFFFF)
 _OVER = 2.0**63
@@ -37,8 +40,12 @@ def _hash_cells(
     left: np.ndarray,
 ) -> int:
     """Hash texts and, as their decimal form, integers; return how many rows are ``left`` to be written out."""
-    count = 0
-    for row in range(len(tags)):
+    count, n = 0, len(tags)
+    for row in range(n):
+        ahead = row + AHEAD
+        if ahead < n and tags[ahead] == TEXT:
+            prefetch(text, np.int64(cells[ahead] >> U(32)))
+            prefetch(text, np.int64(cells[ahead] >> U(32)) + np.int64(cells[ahead] & U(0xFFFFFFFF)))
         tag = tags[row]
         out[row] = U(0)
         if tag == TEXT:

@@ -18,6 +18,7 @@ from tocsin.flow.fields import fixed_point
 from tocsin.flow.hashing import Hasher, joined_columns
 from tocsin.flow.names import OTHER
 from tocsin.flow.view import key_of
+from tocsin.flow.wide.sip import join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,21 +107,18 @@ class Rows(PlainBatch, Keyed):
     def __init__(self, events: Sequence[Event], names: Names, hasher: Hasher) -> None:
         PlainBatch.__init__(self, events)
         Keyed.__init__(self)
-        n = self.n
         self.names, self.hasher = names, hasher
         self._items: ItemRows | None = None
-        self.taus = np.fromiter((event.tau for event in events), np.int64, n)
-        self.times = np.fromiter((event.time for event in events), np.int64, n)
-        self.seqs = np.fromiter((event.seq for event in events), np.int64, n)
-        self.kinds = np.fromiter((names.type(event.type) for event in events), np.int32, n)
-        self.shops = np.fromiter((names.shop(event.shop) for event in events), np.int32, n)
-        self.shop_hashes = np.fromiter((hasher.text(event.shop) for event in events), np.uint64, n)
+        self.taus = np.array([event.tau for event in events], np.int64)
+        self.times = np.array([event.time for event in events], np.int64)
+        self.seqs = np.array([event.seq for event in events], np.int64)
+        self.kinds = np.array([names.type(event.type) for event in events], np.int32)
+        self.shops = np.array([names.shop(event.shop) for event in events], np.int32)
+        self.shop_hashes = np.array([hasher.text(event.shop) for event in events], np.uint64)
 
     def of_type(self, *types: str) -> np.ndarray:
         """Return the bool mask [n] of the rows of these event types."""
-        mask = np.zeros(self.n, bool)
-        for name in types:
-            mask |= self.kinds == self.names.declare_type(name)
+        mask: np.ndarray = self.names.among(types)[self.kinds]
         return mask
 
     def pick(self, rows: np.ndarray) -> Rows:
@@ -166,13 +164,12 @@ class Rows(PlainBatch, Keyed):
 
     def _currencies(self, default: str) -> np.ndarray:
         text = self.hasher.text
-        return np.fromiter(
-            (text(str(event.data.get("currency") or default)) for event in self.events), np.uint64, self.n
-        )
+        return np.array([text(str(event.data.get("currency") or default)) for event in self.events], np.uint64)
 
     def _keys(self, name: str) -> Values:
         hashes, present = self.hasher.texts([key_of(event.data.get(name)) for event in self.events])
-        return joined_columns(hashes, self.shop_hashes), present
+        join(hashes, self.shop_hashes)
+        return hashes, present
 
     def _identities(self, name: str) -> Values:
         return self.hasher.texts([value_of(event.data.get(name)) for event in self.events])
@@ -241,5 +238,5 @@ def typed_values(raw: Sequence[Any], type_: str, hasher: Hasher) -> Typed:
 
 def fixed_column(values: Sequence[int | None]) -> Values:
     """Return fixed-point values, None where missing, as a column."""
-    present = np.fromiter((value is not None for value in values), bool, len(values))
-    return np.fromiter((value or 0 for value in values), np.int64, len(values)), present
+    present = np.array([value is not None for value in values], bool)
+    return np.array([value or 0 for value in values], np.int64), present

@@ -60,6 +60,16 @@ def sip_bytes(data: np.ndarray, start: Any, length: Any, k0: np.uint64, k1: np.u
 
 
 @kernel
+def join(hashes: np.ndarray, shops: np.ndarray) -> None:
+    """Mix the hash of each key's shop into it, where it stands; the twin of ``hashing.joined_columns``."""
+    for row in range(len(hashes)):
+        x = hashes[row] + (shops[row] | U(1)) * U(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> U(33))) * U(0xFF51AFD7ED558CCD)
+        x = (x ^ (x >> U(33))) * U(0xC4CEB9FE1A85EC53)
+        hashes[row] = x ^ (x >> U(33))
+
+
+@kernel
 def sip_spans(
     data: np.ndarray, spans: np.ndarray, present: np.ndarray, k0: np.uint64, k1: np.uint64, out: np.ndarray
 ) -> None:

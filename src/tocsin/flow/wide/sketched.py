@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tocsin.core.desk import Aggregate
-from tocsin.flow.filters import item_filter, passes
+from tocsin.flow.filters import item_mask, mask
 from tocsin.flow.view import HOUR_S
-from tocsin.flow.wide.itemised import item_keys, item_mask
+from tocsin.flow.wide.itemised import item_keys
 from tocsin.flow.wide.sketch import SketchTable
 
 if TYPE_CHECKING:
@@ -33,14 +33,13 @@ class Sketched:
         self.table = SketchTable([window])
         self.readers: frozenset[str] = frozenset()
         self.shards: np.ndarray | None = None
-        self._keep = item_filter(window.where, window.of, counters) if window.each and window.where else None
 
     def step(self, rows: Rows) -> np.ndarray:
         """Enter and read a batch; float64 [n], NaN where the value is missing."""
         reads = rows.of_type(*self.readers)
         if self.window.each:
             return self._step_items(rows, reads)
-        enters = np.asarray(passes(rows, self.window.where, self.window.of, self.counters))
+        enters = mask(rows, self.window.where, self.window.of, self.counters)
         keys, present = rows.keys(self.window.by)
         values = rows.identities(self.window.field)
         return self.table.step_rows((keys, self._owned(keys, present)), values, enters, reads, rows.taus)[0]
@@ -50,7 +49,8 @@ class Sketched:
         keys, present = item_keys(rows, by)
         present = self._owned(keys, present)
         values, known = items.identities(self.window.field)
-        entering = np.flatnonzero(item_mask(rows, self.window.of, self._keep) & present & known)
+        passing = item_mask(rows, self.window.where, self.window.of, self.counters)
+        entering = np.flatnonzero(passing & present & known)
         own, there = rows.keys(by.removeprefix("items."))
         reading = np.flatnonzero(reads & self._owned(own, there))
         readers, hashes = reading, own[reading]

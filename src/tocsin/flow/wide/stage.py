@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tocsin.flow.filters import item_filter, passes
+from tocsin.flow.filters import item_mask, mask
 from tocsin.flow.wide import layout as at
-from tocsin.flow.wide.itemised import item_keys, item_mask, item_starts
+from tocsin.flow.wide.itemised import item_keys, item_starts
 from tocsin.flow.wide.memory import address_of
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ class Stage:
         self.plan, self.head, self.currency, self.counters = plan, head, currency, counters
         self.shards: np.ndarray | None = None
         """bool [256]: the shards whose keys are kept, None for all."""
-        self._filters = {}
-        if plan.each:
-            self._filters = {(where, of): item_filter(where, of, counters) for where, of in plan.filters}
         self._clear_bits = np.array(self._clears(), np.int64)
         head[at.H_CLEARS] = address_of(self._clear_bits)
         head[[at.H_FLAG_COUNT, at.H_VALUE_COUNT]] = len(self._clear_bits), len(plan.values)
@@ -123,10 +120,10 @@ class Stage:
         plan, source = self.plan, rows.items if self.plan.each else rows
         if plan.each:
             keys = [item_keys(rows, by) for by in plan.tables]
-            flags = [item_mask(rows, of, self._filters[where, of]) for where, of in plan.filters]
+            flags = [item_mask(rows, where, of, self.counters) for where, of in plan.filters]
         else:
             keys = [rows.keys(by) for by in plan.tables]
-            flags = [np.asarray(passes(rows, where, of, self.counters)) for where, of in plan.filters]
+            flags = [mask(rows, where, of, self.counters) for where, of in plan.filters]
         values = [source.fixed(name, scale) for name, scale in plan.values]
         idents = [source.identities(name) for name in plan.idents]
         flags += [present for _, present in values]
