@@ -1,4 +1,4 @@
-"""``tocsin doctor``: checks the installation and says what to do."""
+"""``tocsin doctor``: checks the installation, says what is slow and what to do about it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from tocsin import config
+from tocsin.cli.doctor_plane import BAD, FINE, NOTE, Finding, kernels, running, stored
 from tocsin.errors import TocsinError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-Finding = tuple[bool, str, str]
-"""(good, what was checked, what to do)."""
 
 _LIBRARIES = ("numpy", "polars", "sklearn", "lightgbm", "sqlalchemy", "re2", "uvloop", "httptools", "cryptography")
 _LEAST_FREE = 1 << 30
@@ -26,7 +24,8 @@ _LEAST_FREE = 1 << 30
 
 def _python() -> Iterator[Finding]:
     found = ".".join(str(part) for part in sys.version_info[:3])
-    yield sys.version_info >= (3, 11), f"Python {found}", "install Python 3.11 or newer"
+    good = sys.version_info >= (3, 11)
+    yield Finding(FINE if good else BAD, f"Python {found}", "install Python 3.11 or newer")
 
 
 def _libraries() -> Iterator[Finding]:
@@ -37,59 +36,89 @@ def _libraries() -> Iterator[Finding]:
             hint = (
                 "install the system's OpenMP runtime (Debian: libgomp1)" if "gomp" in str(error) else "run make setup"
             )
-            yield False, f"library {name}: {error}", hint
+            yield Finding(BAD, f"library {name}: {error}", hint)
         else:
-            yield True, f"library {name}", ""
+            yield Finding(FINE, f"library {name}")
 
 
 def _console() -> Iterator[Finding]:
     from tocsin.server.static import console_folder
 
-    yield (console_folder() / "index.html").exists(), "console is built", "run make setup"
+    built = (console_folder() / "index.html").exists()
+    yield Finding(FINE if built else BAD, "console is built", "run make setup")
 
 
 def _folder(settings: config.Settings) -> Callable[[], Iterator[Finding]]:
     def check() -> Iterator[Finding]:
         folder = settings.folder
         if not folder.exists():
-            yield True, f"data folder {folder} (made at the first start)", ""
+            yield Finding(FINE, f"data folder {folder} (made at the first start)")
             return
         writable = os.access(folder, os.W_OK)
-        yield writable, f"data folder {folder} is writable", "give this user the right to write there"
+        yield Finding(
+            FINE if writable else BAD, f"data folder {folder} is writable", "give this user the right to write there"
+        )
         free = shutil.disk_usage(folder).free
-        yield free > _LEAST_FREE, f"{free / 1e9:.1f} GB free", "make room: the intake stops when the disk is full"
-        mode = folder.stat().st_mode & 0o077
-        yield mode == 0, "data folder is closed to others", f"chmod 700 {folder}"
-        killed = (folder / "KILL").exists()
-        yield not killed, "kill switch is released", f"nothing is done automatically; delete {folder / 'KILL'} to go on"
+        yield Finding(
+            FINE if free > _LEAST_FREE else BAD,
+            f"{free / 1e9:.1f} GB free",
+            "make room: the intake stops when the disk is full",
+        )
+        closed = folder.stat().st_mode & 0o077 == 0
+        yield Finding(FINE if closed else BAD, "data folder is closed to others", f"chmod 700 {folder}")
+        kill = folder / "KILL"
+        yield Finding(
+            BAD if kill.exists() else FINE,
+            "kill switch is released",
+            f"nothing is done automatically; delete {kill} to go on",
+        )
 
     return check
 
 
-def _port(settings: config.Settings) -> Callable[[], Iterator[Finding]]:
+def _plane(settings: config.Settings, key: str) -> Callable[[], Iterator[Finding]]:
+    """Ask the running server, or read the folder where none answers."""
+
     def check() -> Iterator[Finding]:
         with socket.socket() as probe:
             probe.settimeout(1)
             taken = probe.connect_ex((settings.host, settings.port)) == 0
-        yield True, f"port {settings.port} is {'in use (a server is running?)' if taken else 'free'}", ""
+        yield Finding(FINE, f"port {settings.port} is {'in use' if taken else 'free'}")
+        answered = False
+        if taken:
+            for finding in running(settings, key):
+                answered = answered or finding.what.startswith("server answers")
+                yield finding
+        if not answered:
+            yield from stored(settings)
 
     return check
 
 
-@click.command(help="Check the installation and say what to do.")
+@click.command(help="Check the installation, say what is slow and what to do about it.")
 @click.option("--data-dir", default=None, help="Folder of the installation (default: data).")
 @click.option("--port", type=int, default=None, help="Port of the server (default: 8700).")
-def command(data_dir: str | None, port: int | None) -> None:
+@click.option(
+    "--key",
+    default="",
+    envvar="TOCSIN_KEY",
+    help="API key with the scope read for the running server; also from TOCSIN_KEY. Without one the folder's is used.",
+)
+def command(data_dir: str | None, port: int | None, key: str) -> None:
     """Print a line per finding; exit 1 where one is bad."""
     settings = config.load({"data_dir": data_dir, "port": port})
     bad = 0
-    for check in (_python, _libraries, _console, _folder(settings), _port(settings)):
+    for check in (_python, _libraries, _console, kernels, _folder(settings), _plane(settings, key)):
         try:
             findings = list(check())
         except TocsinError as error:
-            findings = [(False, str(error), "")]
-        for good, what, hint in findings:
-            bad += not good
-            click.echo(f"{'ok  ' if good else 'BAD '} {what}{'' if good or not hint else f' -> {hint}'}")
+            findings = [Finding(BAD, str(error))]
+        for finding in findings:
+            bad += finding.state == BAD
+            hint = f" -> {finding.hint}" if finding.hint and finding.state != FINE else ""
+            click.echo(f"{finding.state:<4} {finding.what}{hint}")
     click.echo("all is well" if not bad else f"{bad} to mend")
     raise SystemExit(1 if bad else 0)
+
+
+__all__ = ["BAD", "FINE", "NOTE", "command"]
