@@ -140,8 +140,11 @@ class BenchDesk:
         if not len(rows):
             return Judgement(scores=scores, model="bench")
         x = np.empty((len(rows), len(self._names) + len(MODEL_FIELDS)))
-        for place, name in enumerate(self._names):
-            x[:, place] = features[name].values[rows]
+        if 4 * len(rows) >= batch.n:
+            x[:, : len(self._names)] = features.matrix(self._names)[rows]
+        else:
+            for place, name in enumerate(self._names):
+                x[:, place] = features[name].values[rows]
         for place, name in enumerate(MODEL_FIELDS, len(self._names)):
             column = batch.column(name)
             x[:, place] = np.where(column.present[rows], column.values[rows], np.nan)

@@ -122,6 +122,15 @@ class FeatureTable:
             return self
         return FeatureTable(len(rows), self._columns, rows if self._rows is None else self._rows[rows])
 
+    def beside(self, name: str, values: np.ndarray) -> FeatureTable:
+        """Return the table with one more feature: float64 [n], NaN where the value is missing."""
+        if self._rows is not None:
+            # As long as the other columns: what is picked from them is picked from it.
+            whole = np.full(len(next(iter(self._columns.values()))), np.nan)
+            whole[self._rows] = values
+            values = whole
+        return FeatureTable(self.n, {**self._columns, name: values}, self._rows)
+
     def dicts(self, rows: np.ndarray) -> list[dict[str, float | None]]:
         """Return these rows by name, None where a value is missing: what is journaled with a verdict."""
         if self.n <= FEW:
