@@ -187,6 +187,7 @@ class Fold:
             if len(rows):
                 part = batch.pick(rows)
                 table = self.windows.table(seat.base.windows, columns, batch.n).pick(rows)
+                table = seat.unusual(part, table)
                 self._hear(name, seat, part, table, rows, answers, run)
         house = self.rules.by_desk.get("", ())
         if house:

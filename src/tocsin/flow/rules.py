@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tocsin.core.desk import Rule
+from tocsin.core.desk import NOVELTY, Rule
 from tocsin.core.signal import Mode, Reason
 from tocsin.errors import Misconfigured
 from tocsin.flow.cel import RULE, CelError, Program, compile_expression
@@ -70,6 +70,8 @@ def _ready(rule: Rule, desks: dict[str, Desk], house: Collection[str]) -> Ready:
         raise Misconfigured(f"rule {rule.id}: there is no desk {rule.desk!r}; desks: {', '.join(desks)}")
     owners = [desks[rule.desk]] if rule.desk else list(desks.values())
     features = dict.fromkeys(window.name for desk in owners for window in desk.windows)
+    if rule.desk and getattr(desks[rule.desk], "novel", None) is not None:
+        features[NOVELTY] = None
     if not rule.desk:
         features |= dict.fromkeys(house)
     types = rule.on or tuple(dict.fromkeys(kind for desk in owners for kind in desk.reads))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from tocsin.core.desk import Judgement
+from tocsin.core.desk import NOVELTY, Judgement
 from tocsin.core.signal import Mode
 from tocsin.errors import Misconfigured
+from tocsin.flow.wide.novelty import Novelty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tocsin.core.desk import Bucket, Desk, Miss
+    from tocsin.core.desk import Bucket, Desk, Miss, Novel
     from tocsin.core.signal import Signal
     from tocsin.flow.batch import FeatureTable, PlainBatch
 
@@ -30,6 +31,10 @@ class Seat:
         self.shadow: Desk | None = None
         self.digests = {"live": "", "shadow": ""}
         self.mode = Mode.LIVE
+        novel: Novel | None = getattr(desk, "novel", None)
+        self.novel = novel
+        self.novelty = Novelty(novel.features) if novel is not None else None
+        """What is usual, learned online; the same whatever model runs."""
         self.out = False
         """Whether it raised: it is left out from then on."""
 
@@ -49,9 +54,28 @@ class Seat:
         elif stage != "candidate":
             raise Misconfigured(f"unknown stage {stage!r} of a model; stages: candidate, shadow, live, retired")
 
-    def canonical(self) -> tuple[str, str, str, str, bool]:
+    def unusual(self, batch: PlainBatch, table: FeatureTable) -> FeatureTable:
+        """Return the desk's features with ``novelty`` beside them, where it asks for it; and learn the rows."""
+        if self.novelty is None or self.novel is None:
+            return table
+        mine = np.flatnonzero(batch.of_type(*self.novel.of))
+        scores = np.full(batch.n, np.nan)
+        if len(mine):
+            scores[mine] = self.novelty.step(table.pick(mine).matrix(self.novel.features), _shops(batch, mine))
+        return table.beside(NOVELTY, scores)
+
+    def canonical(self) -> tuple[str, str, str, str, bool, str]:
         """Return the state in one form."""
-        return (self.base.name, self.mode.value, self.digests["live"], self.digests["shadow"], self.out)
+        learned = self.novelty.digest() if self.novelty is not None else ""
+        return (self.base.name, self.mode.value, self.digests["live"], self.digests["shadow"], self.out, learned)
+
+
+def _shops(batch: Any, rows: np.ndarray) -> list[str]:
+    """Return the shops of rows; a batch of columns has them as codes."""
+    if hasattr(batch, "shops"):
+        names = batch.names.shops
+        return [names[code] for code in batch.shops[rows].tolist()]
+    return [batch.events[row].shop for row in rows.tolist()]
 
 
 def check_judgement(judged: Judgement, batch: PlainBatch) -> Judgement:

@@ -40,6 +40,12 @@ def state_of(fold: Fold) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "seats": {name: [seat.mode.value, dict(seat.digests), seat.out] for name, seat in fold.seats.items()},
     }
     arrays: dict[str, np.ndarray] = {}
+    learned: dict[str, Any] = {}
+    for name, seat in fold.seats.items():
+        if seat.novelty is not None:
+            learned[name], found = seat.novelty.state()
+            arrays.update({f"novelty.{name}/{part}": array for part, array in found.items()})
+    meta["novelty"] = learned
     for part in PARTS:
         own, found = getattr(fold, part).state()
         meta[part] = own
@@ -68,6 +74,11 @@ def restore_into(fold: Fold, meta: Mapping[str, Any], arrays: Mapping[str, np.nd
         for stage in ("live", "shadow"):
             if digests[stage]:
                 seat.put_model(digests[stage], stage, fold.artefact(digests[stage]))
+        if seat.novelty is not None and name in meta["novelty"]:
+            seat.novelty.restore(meta["novelty"][name], _under(f"novelty.{name}/", arrays))
     for part in PARTS:
-        mine = {name.removeprefix(f"{part}/"): array for name, array in arrays.items() if name.startswith(f"{part}/")}
-        getattr(fold, part).restore(meta[part], mine)
+        getattr(fold, part).restore(meta[part], _under(f"{part}/", arrays))
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

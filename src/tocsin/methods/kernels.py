@@ -25,7 +25,7 @@ _NAME = "kernels-"
 
 @cache
 def cache_folder(sources: Path) -> Path:
-    """Return where the kernels of a folder of sources are kept: beside them, in the user's cache, or NUMBA_CACHE_DIR."""
+    """Return where the kernels of a folder of sources are kept: beside them, or in the user's cache."""
     files = (file.read_bytes() for file in sorted(sources.glob("*.py")))
     digest = hashlib.blake2b(b"\0".join(files), digest_size=8).hexdigest()
     given = os.environ.get("NUMBA_CACHE_DIR")

@@ -5,7 +5,7 @@ Spans above one hour are multiples of one day, so that all windows of one key sh
 
 from __future__ import annotations
 
-from tocsin.core.desk import Aggregate, Measure, Ratio, Rule, Series, Window
+from tocsin.core.desk import Aggregate, Measure, Novel, Ratio, Rule, Series, Window
 from tocsin.core.signal import Decision, Text
 
 MINUTE_S = 60
@@ -96,6 +96,22 @@ _MERCHANT = (
 )
 
 WINDOWS: tuple[Window | Ratio, ...] = (*_CARD, *_ACCOUNT, *_DEVICE, *_IP, *_BIN, *_ADDRESS, *_MERCHANT)
+
+NOVEL = Novel(
+    of=PAYMENT,
+    features=(
+        "card_n_1h",
+        "card_n_1d",
+        "account_n_1h",
+        "account_sum_1d",
+        "device_n_1h",
+        "device_cards_1h",
+        "ip_n_1h",
+        "ip_cards_1h",
+        "ip_sum_1h",
+    ),
+)
+"""What an unusual payment is told by: how much its card, customer, device and address have done of late."""
 
 SERIES = (
     Series(

@@ -15,7 +15,7 @@ from tocsin.core.events import MINUTE, subject_of
 from tocsin.core.playbook import Playbook, playbook_from
 from tocsin.core.signal import Decision, Reason, Signal, Text, signal_id
 from tocsin.desks.fraud import testing
-from tocsin.desks.fraud.declarations import KINDS, PAYMENT, RULES, SCORED, SERIES, WINDOWS
+from tocsin.desks.fraud.declarations import KINDS, NOVEL, PAYMENT, RULES, SCORED, SERIES, WINDOWS
 from tocsin.desks.fraud.features import CODES, LEAST, NAMES, REASONS, UNKNOWN, UNUSUAL, model_input
 from tocsin.desks.fraud.learning import Plan, learn
 from tocsin.desks.fraud.model import FraudModel, unpack
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Features,
         Labelled,
         Miss,
+        Novel,
         Ratio,
         Rule,
         Series,
@@ -73,6 +74,7 @@ class FraudDesk:
     deadlines: tuple[Deadline, ...] = ()
     rules: tuple[Rule, ...] = RULES
     kinds: Mapping[str, Text] = KINDS
+    novel: Novel = NOVEL
 
     def __init__(self, model: FraudModel | None = None, digest: str = "", plan: Plan | None = None) -> None:
         self.model = model
