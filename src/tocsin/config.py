@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_events: int = 32_000_000
     """How many events the exact windows reach back at most; beyond it their span shrinks, which is told."""
     remembered_ids: int = 64_000_000
-    """How many event identities are remembered at most, for 24 hours; 17 bytes each."""
+    """How many event identities are remembered at most, for 24 hours; 38 bytes each when full."""
     snapshot_minutes: float = 10.0
     """How often the state is written beside the journal: a start folds only what came after the last one."""
     snapshot_events: int = 100_000_000
