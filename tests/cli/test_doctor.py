@@ -81,6 +81,9 @@ def test_a_stopped_one_is_read_from_its_folder(tmp_path: Path) -> None:
     """Journal, snapshot and disk are told without a server; a bound beyond the disk is named."""
     with serving(load({"shop": "shop", "data_dir": str(tmp_path / "data")}, {})) as site:
         post(site)
+        site.tocsin.host.settle().result(10)
+        if site.tocsin.host.snapshots is not None:
+            site.tocsin.host.snapshots.take().join()
     runner = CliRunner()
     arguments = ["--data-dir", str(tmp_path / "data"), "--port", "1"]
     said = runner.invoke(command, arguments).output

@@ -228,3 +228,7 @@ def page() -> str:
         labels = ", ".join(f"`{label}`" for label in row.labels)
         lines.append(f"| `{shown}` | {row.kind.value} | {row.unit} | {labels} | {row.meaning} |")
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

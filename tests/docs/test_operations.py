@@ -1,0 +1,43 @@
+"""The operations page is the tables of metrics, stages and advice; its alarms name metrics that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.server.test_advice import CASES
+
+from tocsin.config import Settings
+from tocsin.server.measured import THREADS
+from tocsin.server.metrics_table import METRICS, Kind, page
+from tocsin.telemetry import STAGES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def test_it_has_the_table_of_metrics() -> None:
+    assert PAGE.endswith(page()), "run: python -m tocsin.server.metrics_table"
+
+
+def test_it_has_every_stage() -> None:
+    for name, (meaning, _) in STAGES.items():
+        assert f"| `{name}` | {THREADS[name].value} | {meaning} |" in PAGE
+
+
+def test_it_has_every_advice_with_its_weight() -> None:
+    """A row for each that the table of cases knows, and none beside."""
+    advice = PAGE.partition("## Advice")[2].partition("\n## ")[0]
+    rows = set(re.findall(r"^\| `([a-z-]+)` \| (\w+) \|", advice, re.MULTILINE))
+    assert rows == {(code, weight) for code, _, weight, _ in CASES}
+    named = set(re.findall(r"`([a-z]+_[a-z_]+)`", advice))
+    assert named <= {name for name in Settings.__struct_fields__}
+
+
+def test_the_alarms_name_metrics_that_exist() -> None:
+    """With the suffix that the text format gives to counters and histograms."""
+    given = set()
+    for name, row in METRICS.items():
+        suffixes = {Kind.COUNTER: ("_total",), Kind.GAUGE: ("",), Kind.HISTOGRAM: ("_bucket", "_sum", "_count")}
+        given |= {name + suffix for suffix in suffixes[row.kind]}
+    alarms = PAGE.partition("```yaml")[2].partition("```")[0]
+    assert set(re.findall(r"tocsin_[a-z_]+", alarms)) <= given
