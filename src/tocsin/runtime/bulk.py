@@ -15,7 +15,7 @@ from tocsin.runtime.tally import tally_of
 from tocsin.runtime.verdicts import VERDICT_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from tocsin.core.events import Event
     from tocsin.core.signal import Verdict
@@ -90,12 +90,10 @@ class Bulk:
         host.put(Parcel([*([derived] if derived else ()), *wide], None, publish))
         host.plane["derive"].add(time.perf_counter() - began, batch.n)
 
-    def read(self, block: Any) -> Iterator[Rows]:
-        """Yield the rows of a block of the journal, stamped as they were, and remember their identities."""
-        for rows in self._host.reader().rows(block):
-            stamped = cast("LineRows", rows)
-            self._host.row_stamper.restore_rows(stamped.of(stamped.chunk.identity), rows.seqs, rows.taus)
-            yield rows
+    def remember(self, batch: Rows) -> None:
+        """Remember the identities of rows of the journal, stamped as they were."""
+        rows = cast("LineRows", batch)
+        self._host.row_stamper.restore_rows(rows.of(rows.chunk.identity), rows.seqs, rows.taus)
 
     def note(self, batch: Rows, folded: Folded, wide: Sequence[Any]) -> None:
         """Let the views count a batch of a replay."""

@@ -30,13 +30,14 @@ from tocsin.runtime.outbox import Outbox, Parcel
 from tocsin.runtime.verdicts import VERDICT_TYPES, VerdictJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Future
 
     from tocsin.core.desk import Window
     from tocsin.core.ports import Journal
     from tocsin.core.signal import Signal
     from tocsin.flow.fold import Fold, Folded
+    from tocsin.flow.wide.rows import Rows
     from tocsin.ledger.views import Views
     from tocsin.runtime.bulk import WideRecords
     from tocsin.runtime.clock import DataClock, SystemClock
@@ -443,7 +444,7 @@ class EmbeddedHost:
         if error is None:
             _answer(told)
         else:
-            self._degrade([job for job, _ in told if not job.future.done()])
+            self._degrade([job for job, _ in told])
 
     def publish(
         self,
@@ -498,7 +499,7 @@ class EmbeddedHost:
                 fallback=self.fallback,
                 degraded="accepted without a verdict",
             )
-            job.future.set_result(verdict)
+            job.answer(verdict)
 
     def _refused(self, reason: str) -> None:
         self.counters["journal_refusals"] += 1
@@ -518,9 +519,11 @@ class EmbeddedHost:
 
     def _degrade(self, urgent: list[VerdictJob]) -> None:
         for job in urgent:
+            if job.verdict is not None:
+                continue
             self.counters["verdicts_degraded"] += 1
             job.claim()
-            job.future.set_result(
+            job.answer(
                 serving.build(
                     job.event, None, mode=self.verdict_mode, fallback=self.fallback, degraded="journal unavailable"
                 )
@@ -533,6 +536,12 @@ class EmbeddedHost:
         if self._reader is None:
             self._reader = Reader(self.fold.engine, self._shop)
         return self._reader
+
+    def ahead(self, parts: Iterable[Any], after: int) -> Iterable[tuple[Any, Rows | None]]:
+        """Return parts of the journal as a replay takes them, read and scanned ahead (``reading.Ahead``)."""
+        from tocsin.runtime.reading import Ahead
+
+        return Ahead(self.fold.engine, self._shop, parts, after)
 
     # Recovery and configuration ---------------------------------------------------------------------------------
 
@@ -569,8 +578,7 @@ class EmbeddedHost:
 
 def _answer(told: list[tuple[VerdictJob, Verdict]]) -> None:
     for job, verdict in told:
-        if not job.future.done():
-            job.future.set_result(verdict)
+        job.answer(verdict)
 
 
 def _refusal(reason: str) -> Retryable:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tocsin.core.events import Event
 from tocsin.errors import Retryable
+from tocsin.runtime.promises import promise
 from tocsin.runtime.verdicts import VerdictJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
     from tocsin.runtime.widelane import WideLane
 
@@ -69,7 +70,7 @@ class Lanes:
         self._bulk: deque[Request] = deque()
         self._notes: deque[Event] = deque()
         self._barriers: deque[Future[None]] = deque()
-        self._closed = False
+        self._closed = self._ended = False
         self._ready = threading.Condition()
         if wide is not None:
             wide.on_rows = self.wake
@@ -101,8 +102,9 @@ class Lanes:
 
     def submit(self, events: list[Event]) -> Future[list[Receipt]]:
         """Queue a request; Retryable at once when the lane is full."""
-        request = Request(events, Future())
+        request = Request(events, promise())
         with self._ready:
+            self._check()
             if self.waiting and self.waiting + len(events) > self._most:
                 self.shed += len(events)
                 raise Retryable("the intake is full; nothing of this request was accepted", after_s=1.0)
@@ -111,11 +113,13 @@ class Lanes:
             self._ready.notify()
         return request.future
 
-    def ask(self, job: VerdictJob) -> None:
-        """Queue a caller who waits."""
+    def ask(self, job: VerdictJob) -> bool:
+        """Queue a caller who waits; False where nobody will answer any more."""
         with self._ready:
-            self._urgent.append(job)
-            self._ready.notify()
+            if not self._ended:
+                self._urgent.append(job)
+                self._ready.notify()
+            return not self._ended
 
     def note(self, events: Sequence[Event]) -> None:
         """Queue the house's own events: never refused."""
@@ -130,8 +134,9 @@ class Lanes:
 
     def barrier(self) -> Future[None]:
         """Queue a mark; it is taken when nothing of what came before it waits any more."""
-        future: Future[None] = Future()
+        future: Future[None] = promise()
         with self._ready:
+            self._check()
             self._barriers.append(future)
             self._ready.notify()
         return future
@@ -141,6 +146,15 @@ class Lanes:
         with self._ready:
             self._closed = True
             self._ready.notify()
+
+    def _check(self) -> None:
+        if self._ended:
+            raise Retryable("the host has stopped; see the log, then start it again", after_s=30.0)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the end was asked for."""
+        return self._closed
 
     @property
     def idle(self) -> bool:
@@ -181,9 +195,10 @@ class Lanes:
                 self._barriers.clear()
             return work
 
-    def drain(self) -> Work:
-        """Return everything that waits, for the end of the host."""
+    def end(self) -> Work:
+        """Return everything that waits, for the end of the host; nothing is taken any more."""
         with self._ready:
+            self._ended = True
             work = Work(list(self._urgent), list(self._bulk), list(self._notes), list(self._barriers))
             for lane in (self._urgent, self._bulk, self._notes, self._barriers):
                 lane.clear()

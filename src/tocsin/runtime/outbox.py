@@ -31,10 +31,10 @@ class Parcel:
     """Records that belong together.
 
     ``told(error)`` is called once: when they are durable (None), or when the disk has refused them. ``published()`` is
-    called once, when they are durable at last.
+    called once, when they are durable at last; ``lost(error)`` in its place, where the writer ends before they are.
     """
 
-    __slots__ = ("published", "records", "rows", "size", "told")
+    __slots__ = ("lost", "published", "records", "rows", "size", "told")
 
     def __init__(
         self,
@@ -42,12 +42,14 @@ class Parcel:
         told: Callable[[Retryable | None], None] | None = None,
         published: Callable[[], None] | None = None,
         *,
+        lost: Callable[[Retryable], None] | None = None,
         size: int = 0,
         rows: int = 0,
     ) -> None:
         self.records = records
         self.told = told
         self.published = published
+        self.lost = lost
         self.size = size
         self.rows = rows
 
@@ -84,7 +86,7 @@ class Outbox:
         self._bytes = self._events = self._open = 0
         self._most_events = most_events
         self._ready = threading.Condition()
-        self._closing = False
+        self._closing = self._ended = False
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
     @property
@@ -107,13 +109,17 @@ class Outbox:
         self._thread.start()
 
     def put(self, parcel: Parcel) -> None:
-        """Queue a parcel; returns at once."""
+        """Queue a parcel; returns at once. Where the writer has ended, who waits for it hears so."""
         with self._ready:
-            self._waiting.append(parcel)
+            ended = self._ended
             self._open += 1
-            self._bytes += parcel.size
-            self._events += parcel.rows
-            self._ready.notify()
+            if not ended:
+                self._waiting.append(parcel)
+                self._bytes += parcel.size
+                self._events += parcel.rows
+                self._ready.notify()
+        if ended:
+            _lose(parcel, self._end())
 
     def room(self, timeout_s: float) -> bool:
         """Wait until there is room for more; False where that takes longer than ``timeout_s``.
@@ -147,9 +153,18 @@ class Outbox:
             self._work(batch)
         finally:
             # By order nothing waits any more. By a fault everyone who waits must hear of it: nobody hangs.
-            self.refusing = self.refusing or "the journal's writer has stopped"
-            for parcel in [*batch, *self._waiting]:
-                _tell(parcel, Retryable(self.refusing, after_s=30.0))
+            error = self._end()
+            with self._ready:
+                self._ended = True
+                left = [*batch, *self._waiting]
+                self._waiting.clear()
+                self._ready.notify_all()
+            for parcel in left:
+                _lose(parcel, error)
+
+    def _end(self) -> Retryable:
+        self.refusing = self.refusing or "the journal's writer has stopped"
+        return Retryable(self.refusing, after_s=30.0)
 
     def _work(self, batch: list[Parcel]) -> None:
         while True:
@@ -231,3 +246,9 @@ def _tell(parcel: Parcel, error: Retryable | None) -> None:
     told, parcel.told = parcel.told, None
     if told is not None:
         told(error)
+
+
+def _lose(parcel: Parcel, error: Retryable) -> None:
+    _tell(parcel, error)
+    if parcel.lost is not None:
+        parcel.lost(error)

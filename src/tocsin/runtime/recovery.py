@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tocsin.core.events import Event
+    from tocsin.flow.wide.rows import Rows
 
 
 BATCH = 1024
@@ -101,24 +102,25 @@ class _Replay:
         self._host.views.note(pending, folded)
 
     def block(self, block: Any) -> None:
-        """Take a block of the wide lane."""
-        bulk = self._host.bulk
-        if not self._host.fold.engine.wide:
-            self._of_blocks = set(range(block.first_seq, block.last_seq + 1))
-            for event in block.events():
-                self.read(event)
-            return
+        """Take a block of the wide lane where the plane is not compiled."""
+        self._of_blocks = set(range(block.first_seq, block.last_seq + 1))
+        for event in block.events():
+            self.read(event)
+
+    def rows(self, batch: Rows) -> None:
+        """Take rows of a block of the wide lane."""
         self.fold()
-        for batch in bulk.read(block):
-            folded = self._host.fold.step_bulk(batch)
-            derived = [serving.as_event(verdict) for verdict in bulk.verdicts(batch, folded)]
-            self._pair([*derived, *serving.signals(folded)])
-            columns = bulk.columns(batch, folded.scored)
-            self.columns.extend(one for one in columns if one.until > self._judged_until)
-            for row in np.flatnonzero(batch.of_type(RESOLVED)).tolist():
-                if batch.events[row].seq > self._verdicts_after:
-                    self._host.follower.note(batch.events[row].seq, [], [batch.events[row]])
-            bulk.note(batch, folded, columns)
+        bulk = self._host.bulk
+        bulk.remember(batch)
+        folded = self._host.fold.step_bulk(batch)
+        derived = [serving.as_event(verdict) for verdict in bulk.verdicts(batch, folded)]
+        self._pair([*derived, *serving.signals(folded)])
+        columns = bulk.columns(batch, folded.scored)
+        self.columns.extend(one for one in columns if one.until > self._judged_until)
+        for row in np.flatnonzero(batch.of_type(RESOLVED)).tolist():
+            if batch.events[row].seq > self._verdicts_after:
+                self._host.follower.note(batch.events[row].seq, [], [batch.events[row]])
+        bulk.note(batch, folded, columns)
 
     def _pair(self, derived: Sequence[Event]) -> None:
         for event in derived:
@@ -157,8 +159,12 @@ def replay(
     report = Replayed(after=after)
     passing = _Replay(host, signals_after, host.journal.judged())
     told = 0
-    for part in host.journal.read_blocks(min(after, signals_after, host.follower.cursor)):
-        if isinstance(part, list):
+    parts = host.journal.read_blocks(min(after, signals_after, host.follower.cursor))
+    for part, rows in host.ahead(parts, after) if host.fold.engine.wide else ((part, None) for part in parts):
+        if rows is not None:
+            report.events += rows.n
+            passing.rows(rows)
+        elif isinstance(part, list):
             for event in part:
                 if event.seq > after:
                     report.events += 1

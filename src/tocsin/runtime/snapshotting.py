@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 State: TypeAlias = "tuple[dict[str, Any], dict[str, np.ndarray]]"
 """Plain values and arrays."""
-SMALL_BYTES = 32_000_000
+SMALL_BYTES = 64_000_000
 """A state up to this size is copied: that takes a few milliseconds."""
 PARTS = ("fold", "ids", "views")
 NICE = 10

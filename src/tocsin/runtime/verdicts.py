@@ -58,12 +58,38 @@ class VerdictJob:
         self.event = event
         self.deadline = deadline
         """Of ``time.perf_counter``: when the caller stops waiting."""
-        self.future: Future[Verdict] = Future()
+        self.verdict: Verdict | None = None
+        """What the host answered, once it has."""
         self.late = False
         self.replayed = False
         """Whether the answer is the recorded verdict of an earlier request."""
         self._claimed = False
+        self._future: Future[Verdict] | None = None
         self._lock = threading.Lock()
+
+    @property
+    def future(self) -> Future[Verdict]:
+        """The answer to wait for in another thread."""
+        with self._lock:
+            if self._future is None:
+                self._future = Future()
+                if self.verdict is not None:
+                    self._future.set_result(self.verdict)
+            return self._future
+
+    def answer(self, verdict: Verdict) -> None:
+        """Host: answer the caller; only the first answer counts."""
+        with self._lock:
+            if self.verdict is not None:
+                return
+            self.verdict = verdict
+            future = self._future
+        if future is not None:
+            future.set_result(verdict)
+        self.told()
+
+    def told(self) -> None:
+        """Do what is to be done when the answer is there; called once, in the thread of whoever answers."""
 
     def claim(self) -> bool:
         """Host: take the right to answer; False where the waiter has given up or is about to (record ``late``)."""

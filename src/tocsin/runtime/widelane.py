@@ -9,16 +9,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from tocsin.errors import BadEvent, Retryable
+from tocsin.runtime.promises import fail, keep, promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     import numpy as np
 
@@ -86,7 +87,7 @@ class Ticket:
     """A body under way: done when all of its rows are on disk."""
 
     def __init__(self) -> None:
-        self.future: Future[LinesReceipt] = Future()
+        self.future: Future[LinesReceipt] = promise()
         self.refused: list[Refused] = []
         self.duplicates = self.rows = 0
         self.since = time.monotonic()
@@ -107,10 +108,9 @@ class Ticket:
             self.duplicates += duplicates
             last = not self._open
         if error is not None:
-            if not self.future.done():
-                self.future.set_exception(error)
-        elif last and not self.future.done():
-            self.future.set_result(LinesReceipt(self.rows - self.duplicates, self.duplicates, self.refused))
+            fail(self.future, error)
+        elif last:
+            keep(self.future, LinesReceipt(self.rows - self.duplicates, self.duplicates, self.refused))
 
 
 @dataclass(slots=True)
@@ -174,6 +174,9 @@ class WideLane:
         self._free: list[Chunk] = []
         self._taken: tuple[Chunk, list[Part], int] | None = None
         """The chunk under way in the host, its parts and the first row that has not been taken."""
+        self._given: Slice | None = None
+        """What the host took and has not let go of."""
+        self._ended: Retryable | None = None
         self.waiting = 0
         """Rows that the host has not taken yet."""
 
@@ -189,15 +192,18 @@ class WideLane:
             if not self.waiting:
                 return None
             parts = [*(part for _, parts in self._full for part in parts[:1]), *self._parts[:1]]
-            if self._taken is not None:
-                _, taken, start = self._taken
-                parts += [part for part in taken if part.stop > start][:1]
+            # The host may let go of it meanwhile.
+            taken = self._taken
+            if taken is not None:
+                parts += [part for part in taken[1] if part.stop > taken[2]][:1]
             return min((part.ticket.since for part in parts), default=None)
 
     def submit(self, body: bytes | memoryview, shop: str) -> Future[LinesReceipt]:
         """Scan a body; the future is done when its events are on disk. Retryable at once when the lane is full."""
         ticket = Ticket()
         with self._lock:
+            if self._ended is not None:
+                raise self._ended
             if self.waiting >= self._most:
                 self.shed += 1
                 raise Retryable("the intake is full; nothing of this request was accepted", after_s=1.0)
@@ -238,10 +244,12 @@ class WideLane:
         self._taken = (chunk, parts, stop)
         with self._lock:
             self.waiting -= stop - start
-        return Slice(chunk, start, stop, mine)
+        self._given = Slice(chunk, start, stop, mine)
+        return self._given
 
     def release(self, one: Slice) -> None:
         """Let a chunk be used again once its last row has been folded."""
+        self._given = None
         if one.stop == one.chunk.n:
             self._taken = None
             one.chunk.clear()
@@ -254,6 +262,15 @@ class WideLane:
             for part in one.parts:
                 part.ticket.close(error)
             self.release(one)
+
+    def close(self, error: Retryable) -> None:
+        """At the end of the host: refuse what waits, what it had in hand, and whatever comes from now on."""
+        with self._lock:
+            self._ended = error
+        if self._given is not None:
+            for part in self._given.parts:
+                part.ticket.close(error)
+        self.refuse(error)
 
     def _turn(self, *, queue: bool = True) -> None:
         """Put the open chunk in line and open another one; the caller holds the lock."""

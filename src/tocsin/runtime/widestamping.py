@@ -31,11 +31,17 @@ class WideStamper:
         self.seq = 0
         self.tau = 0
         self._k0, self._k1 = np.uint64(hasher.k0), np.uint64(hasher.k1)
+        self._last: tuple[tuple[str, str], int] = (("", ""), 0)
+        """The identity that was hashed last: first it is asked for, then stamped."""
 
     def hash_of(self, identity: tuple[str, str]) -> int:
         """Return the hash of (source, id)."""
-        data = f"{identity[0]}\x1f{identity[1]}".encode("utf-8", "surrogatepass")
-        return int(sip_bytes(np.frombuffer(data, np.uint8), 0, len(data), self._k0, self._k1))
+        last, found = self._last
+        if last != identity or not found:
+            data = f"{identity[0]}\x1f{identity[1]}".encode("utf-8", "surrogatepass")
+            found = int(sip_bytes(np.frombuffer(data, np.uint8), 0, len(data), self._k0, self._k1))
+            self._last = identity, found
+        return found
 
     def seen(self, identity: tuple[str, str]) -> int:
         """Return the seq that this identity was accepted with, or 0."""
