@@ -285,9 +285,9 @@ def short_ids(view: PlaneView) -> Iterator[Advice]:
             "ids-short",
             Weight.WARNING,
             "Event identities are remembered for {s} s instead of 24 hours: an older duplicate would count twice. "
-            "Raise TOCSIN_REMEMBERED_IDS (now {n}, about 27 bytes each).",
+            "Raise TOCSIN_REMEMBERED_IDS (now {n}, 38 bytes each when full).",
             "事件标识只能记住 {s} 秒而非 24 小时：更早的重复事件会被计两次。请调大 TOCSIN_REMEMBERED_IDS"
-            "（现为 {n}，每个约 27 字节）。",
+            "（现为 {n}，写满时每个 38 字节）。",
             s=_number(ids.span_s),
             n=ids.capacity,
         )
