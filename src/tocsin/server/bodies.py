@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +14,7 @@ from tocsin.errors import BadEvent
 from tocsin.server.problems import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+    from collections.abc import Awaitable, Callable, Generator, Iterator, MutableMapping
 
     Scope = MutableMapping[str, Any]
     Message = MutableMapping[str, Any]
@@ -46,12 +47,60 @@ async def whole(receive: Receive, *, length: str, encoding: str, most: int) -> b
         raise Refusal(415, "encoding", "content encodings are gzip, zstd and identity")
     if length.isdigit() and int(length) > most:
         raise _too_large(most)
+    first = _First(receive)
+    if first.whole:
+        # A small body has come with its head, as a rule: no clock need be set.
+        return await _read(first, encoding, most)
     try:
         async with asyncio.timeout(BODY_S):
-            return await _read(receive, encoding, most)
+            return await _read(first, encoding, most)
     except TimeoutError as error:
         detail = f"the body took longer than {BODY_S} seconds"
         raise Refusal(408, "slow", detail, headers={"connection": "close"}) from error
+
+
+class _First:
+    """A ``receive`` whose first message has been asked for at once, to see whether it is there already."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._message: Message | None = None
+        self._begun: Generator[Any, Any, Message] | None = receive().__await__()
+        self._waits: Any = None
+        try:
+            self._waits = next(self._begun)
+        except StopIteration as stop:
+            self._begun, self._message = None, stop.value
+
+    @property
+    def whole(self) -> bool:
+        """Whether the first message is there, and nothing follows it."""
+        return self._message is not None and not self._message.get("more_body", False)
+
+    async def __call__(self) -> Message:
+        if self._message is not None:
+            message, self._message = self._message, None
+            return message
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            return await _resumed(begun, self._waits)
+        return await self._receive()
+
+
+@coroutine
+def _resumed(begun: Generator[Any, Any, Message], waits: Any) -> Generator[Any, Any, Message]:
+    """Go on with what waits already."""
+    try:
+        while True:
+            try:
+                sent = yield waits
+            except BaseException as error:  # a cancellation belongs to what waits
+                waits = begun.throw(error)
+            else:
+                waits = begun.send(sent)
+    except StopIteration as stop:
+        message: Message = stop.value
+        return message
 
 
 async def _read(receive: Receive, encoding: str, most: int) -> bytes:

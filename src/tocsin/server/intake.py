@@ -16,20 +16,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin.errors import BadEvent, Retryable
-from tocsin.runtime.verdicts import VerdictJob, build
+from tocsin.runtime.verdicts import build
 from tocsin.server.access import bearer
+from tocsin.server.asked import Asked, Replies
 from tocsin.server.bodies import Cut, Gone, cut, of_lines, parsed, whole
 from tocsin.server.box import LetterBox, Refused
 from tocsin.server.problems import Problem, Refusal, headers_of, problem, problem_of
 from tocsin.server.shapes import Accepted, RefusedEvent, VerdictAnswer
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from prometheus_client import Counter
 
     from tocsin.app import Tocsin
     from tocsin.core.events import Event
     from tocsin.core.records import ApiKey
     from tocsin.core.signal import Verdict
+    from tocsin.runtime.verdicts import VerdictJob
     from tocsin.runtime.widelane import WideLane
     from tocsin.server.accounts import Accounts
     from tocsin.server.bodies import Receive, Scope, Send
@@ -65,7 +67,9 @@ class Intake:
         self._most_bytes = settings.max_request_bytes
         self._deadline_s = settings.verdict_deadline_ms / 1000
         self._waiting = 0
+        self._counted: dict[tuple[str, int], Counter] = {}
         self._asked: list[VerdictJob] = []
+        self._replies = Replies()
         self._admitting = ThreadPoolExecutor(2, thread_name_prefix="admit")
         self._burying = ThreadPoolExecutor(1, thread_name_prefix="bury")
         self._buried: set[asyncio.Future[None]] = set()
@@ -81,7 +85,10 @@ class Intake:
             return
         except Refusal as refusal:
             status, body, headers = _problem(refusal.problem, refusal.headers)
-        self._measures.requests.labels(door, str(status)).inc()
+        counted = self._counted.get((door, status))
+        if counted is None:
+            counted = self._counted[door, status] = self._measures.requests.labels(door, str(status))
+        counted.inc()
         if door == "verdicts" and status == 200:
             took = time.perf_counter() - began
             self._measures.verdict_seconds.observe(took)
@@ -92,16 +99,16 @@ class Intake:
     async def _answer(self, door: str, scope: Scope, receive: Receive, began: float) -> _Answer:
         if scope["method"] != "POST":
             raise Refusal(405, "method-not-allowed", "this door takes POST", headers={"allow": "POST"})
-        asked = _headers(scope)
-        key = self._key(asked, door)
+        asked = dict(scope["headers"])
+        key = self._key(_text(asked, b"authorization"), door)
         most = self._most_bytes if door == "events" else min(self._most_bytes, self._tocsin.settings.max_event_bytes)
         body = await whole(
             receive,
-            length=asked.get(b"content-length", ""),
-            encoding=asked.get(b"content-encoding", "").lower(),
+            length=_text(asked, b"content-length"),
+            encoding=_text(asked, b"content-encoding").lower(),
             most=most,
         )
-        kind = asked.get(b"content-type", "")
+        kind = _text(asked, b"content-type")
         if door == "verdicts":
             return await self._verdict(cut(body, kind), key, began)
         if self._tocsin.host.wide is not None and of_lines(kind):
@@ -112,8 +119,8 @@ class Intake:
             await asyncio.wrap_future(self._tocsin.host.settle())
         return answer
 
-    def _key(self, asked: dict[bytes, str], door: str) -> ApiKey:
-        token = bearer(asked.get(b"authorization", ""))
+    def _key(self, authorization: str, door: str) -> ApiKey:
+        token = bearer(authorization)
         if not token:
             raise Refusal(401, "no-key", "send an API key: Authorization: Bearer KEY")
         key = self._accounts.key(token)
@@ -242,20 +249,12 @@ class Intake:
 
     async def _served(self, event: Event, began: float) -> tuple[Verdict, bool]:
         """Return what the host says in time, or the configured fall-back; the record says which it was."""
-        loop = asyncio.get_running_loop()
-        job = VerdictJob(event, began + self._deadline_s)
-        answer: asyncio.Future[Verdict | None] = loop.create_future()
-        job.future.add_done_callback(lambda done: loop.call_soon_threadsafe(_hand_over, answer, done))
-        left = self._deadline_s - (time.perf_counter() - began)
-        timer = loop.call_later(max(0.001, left), _expire, answer, job)
+        job = Asked(event, began + self._deadline_s, self._replies)
         if not self._asked:
             # Whoever asks in the same turn of the loop is answered in the same cycle of the fold.
-            loop.call_soon(self._ask)
+            job.reply.get_loop().call_soon(self._ask)
         self._asked.append(job)
-        try:
-            verdict = await answer
-        finally:
-            timer.cancel()
+        verdict = await job.reply
         if verdict is None:
             host = self._tocsin.host
             return build(event, None, mode=host.verdict_mode, fallback=host.fallback, late=True), False
@@ -268,22 +267,6 @@ class Intake:
         if not host.answer_here(jobs):
             for job in jobs:
                 host.ask(job)
-
-
-def _hand_over(answer: asyncio.Future[Verdict | None], done: Future[Verdict]) -> None:
-    if answer.done():
-        return
-    error = done.exception()
-    if error is None:
-        answer.set_result(done.result())
-    else:
-        answer.set_exception(error)
-
-
-def _expire(answer: asyncio.Future[Verdict | None], job: VerdictJob) -> None:
-    """The deadline has passed: unless the answer is on its way, the caller gets the fall-back."""
-    if not answer.done() and job.give_up():
-        answer.set_result(None)
 
 
 _Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
@@ -328,8 +311,8 @@ def _none_taken(refused: list[Refused], single: bool) -> _Answer:
     )
 
 
-def _headers(scope: Scope) -> dict[bytes, str]:
-    return {name: value.decode("latin-1") for name, value in scope["headers"]}
+def _text(headers: dict[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
 
 
 def _json(status: int, value: Any) -> _Answer:

@@ -47,12 +47,17 @@ PROBES = frozenset({"/healthz", "/readyz"})
 """Asked by supervisors under whatever name the machine has."""
 
 
+MOST_KNOWN = 256
+
+
 class Shell:
     """Wraps an app: refuses foreign host names, adds the security headers to every answer."""
 
     def __init__(self, app: App, trusted_hosts: str) -> None:
         self._app = app
         self._trusted = frozenset(name.strip().lower() for name in trusted_hosts.split(",") if name.strip())
+        self._known: set[bytes] = set()
+        """Host headers that were found to be trusted."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -78,7 +83,12 @@ class Shell:
             return True
         for name, value in scope["headers"]:
             if name == b"host":
+                if value in self._known:
+                    return True
                 host = value.decode("latin-1").lower()
                 bare = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
-                return bare in self._trusted
+                trusts = bare in self._trusted
+                if trusts and len(self._known) < MOST_KNOWN:
+                    self._known.add(value)
+                return trusts
         return False

@@ -1,0 +1,103 @@
+"""Callers who wait for a verdict in the server's loop: how an answer reaches them, and what ends their patience."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+import time
+from collections import deque
+from itertools import count
+from typing import TYPE_CHECKING
+
+from tocsin.runtime.verdicts import VerdictJob
+
+if TYPE_CHECKING:
+    from tocsin.core.events import Event
+    from tocsin.core.signal import Verdict
+
+SOONEST_S = 0.001
+"""A timer is not set shorter."""
+
+
+class Asked(VerdictJob):
+    """A caller in the loop; ``reply`` is done with the verdict, or with None when the deadline has passed."""
+
+    def __init__(self, event: Event, deadline: float, replies: Replies) -> None:
+        super().__init__(event, deadline)
+        self._replies = replies
+        self.reply: asyncio.Future[Verdict | None] = replies.wait_for(self)
+
+    def told(self) -> None:
+        """Bring the answer into the loop."""
+        self._replies.bring(self)
+
+    def hand_over(self) -> None:
+        """Answer the caller, where it still waits; in the loop's thread."""
+        if not self.reply.done():
+            self.reply.set_result(self.verdict)
+
+
+class Replies:
+    """All who wait in one loop. Answers that come together from another thread wake the loop once.
+
+    One timer stands for all deadlines: that of the next one.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._ready: deque[Asked] = deque()
+        self._woken = False
+        self._deadlines: list[tuple[float, int, Asked]] = []
+        self._number = count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait_for(self, job: Asked) -> asyncio.Future[Verdict | None]:
+        """Return a job's reply, and give it up at its deadline; in the loop's thread."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._thread = loop, threading.get_ident()
+            self._deadlines, self._timer, self._woken = [], None, False
+        waits = self._deadlines
+        heapq.heappush(waits, (job.deadline, next(self._number), job))
+        if self._timer is None or waits[0][2] is job:
+            self._set(loop)
+        return loop.create_future()
+
+    def bring(self, job: Asked) -> None:
+        """Hand over a job's answer; from any thread."""
+        if threading.get_ident() == self._thread:
+            job.hand_over()
+            return
+        self._ready.append(job)
+        if self._woken or self._loop is None:
+            return
+        self._woken = True
+        try:
+            self._loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:
+            # The loop has ended, and with it everyone who waited in it.
+            self._ready.clear()
+
+    def _deliver(self) -> None:
+        # First: what is appended from now on wakes the loop again.
+        self._woken = False
+        while self._ready:
+            self._ready.popleft().hand_over()
+
+    def _set(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        left = self._deadlines[0][0] - time.perf_counter()
+        self._timer = loop.call_later(max(SOONEST_S, left), self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give up those whose deadline has passed: unless the answer is on its way, the caller gets the fall-back."""
+        waits, now, self._timer = self._deadlines, time.perf_counter(), None
+        while waits and (waits[0][0] <= now or waits[0][2].reply.done()):
+            job = heapq.heappop(waits)[2]
+            if not job.reply.done() and job.give_up():
+                job.reply.set_result(None)
+        if waits:
+            self._set(loop)
