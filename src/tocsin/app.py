@@ -37,6 +37,7 @@ from tocsin.runtime.clock import DataClock, SystemClock
 from tocsin.runtime.embedded import EmbeddedHost
 from tocsin.runtime.feed import Feed
 from tocsin.runtime.follower import Follower
+from tocsin.runtime.pace import Busy
 from tocsin.runtime.recovery import Replayed, replay
 from tocsin.runtime.responder import Responder
 from tocsin.runtime.snapshotting import Snapshotter
@@ -62,7 +63,8 @@ if TYPE_CHECKING:
     from tocsin.runtime.stamping import Stamping
 
 KILL_FILE = "KILL"
-BUSY_EVENTS = 4096
+BUSY_PER_S = 20_000.0
+"""Events a second above which the history waits."""
 
 
 class KillSwitch:
@@ -299,8 +301,8 @@ class Tocsin:
             journal_bytes=self.settings.journal_bytes,
             everything=self.settings.history,
             now=self.clock.now,
-            # What can wait waits while the fold has more than a moment's work before it.
-            busy=lambda: self.host.queued > BUSY_EVENTS,
+            # What can wait waits while the fold has more than a moment's work: it costs more than the fold itself.
+            busy=Busy(lambda: self.plane["fold"].rows, BUSY_PER_S),
         )
 
     def _warming(self) -> Warming | None:
