@@ -6,10 +6,13 @@ how it stood; ``serve FOLDER TOLD PORT DIGEST`` writes there how long its start 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
+import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,11 +110,13 @@ def _feed(folder: str, told: str) -> None:
 
 
 def _serve(began: float, folder: str, told: str, port: str, digest: str) -> None:
-    from tocsin.server.main import serve
+    # As ``tocsin up`` does, but for the desk.
+    import tocsin.app
 
     imported = time.perf_counter()
     tocsin = installation(folder)
     opened = time.perf_counter()
+    threading.Thread(target=import_module, args=("tocsin.server.main",), daemon=True).start()
     tocsin.start()
     found = tocsin.replayed
     started = Started(
@@ -124,6 +129,10 @@ def _serve(began: float, folder: str, told: str, port: str, digest: str) -> None
         digest=tocsin.fold.digest() if int(digest) else "",
     )
     Path(told).write_bytes(msgspec.json.encode(started))
+    gc.collect()
+    gc.freeze()
+    from tocsin.server.main import serve
+
     serve(tocsin, "127.0.0.1", int(port))
 
 

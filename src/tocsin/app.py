@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,7 @@ class Tocsin:
         demo: bool = False,
         actuators: Sequence[Actuator] | None = None,
         snapshots: SnapshotStore | None = None,
-        snapshot: Snapshot | None = None,
+        snapshot: Future[Snapshot | None] | None = None,
     ) -> None:
         self.settings = settings
         self.snapshots = snapshots
@@ -182,9 +183,10 @@ class Tocsin:
         if self.fold.engine.wide:
             self.fold.house.history = self._history
         after, began = 0, time.perf_counter()
-        if self.host.snapshots is not None and self._snapshot is not None:
-            after = self.host.snapshots.load(self._snapshot)
-            self._snapshot = None
+        snapshot = self._found_snapshot()
+        if self.host.snapshots is not None and snapshot is not None:
+            after = self.host.snapshots.load(snapshot)
+        del snapshot
         loaded = time.perf_counter()
         self.replayed = replay(
             self.host, signals_after=self.casebook.cursor("responder"), after=after, progress=progress
@@ -290,6 +292,24 @@ class Tocsin:
             put_in_place=self._covered,
         )
 
+    def _found_snapshot(self) -> Snapshot | None:
+        """Return the snapshot to begin with; Misconfigured where none holds what the journal no longer does."""
+        if self.snapshots is None or not isinstance(self.journal, SegmentJournal):
+            return None
+        reading, self._snapshot = self._snapshot, None
+        found = reading.result() if reading is not None else None
+        if found is not None and found.seq > self.journal.last()[0]:
+            found = self.snapshots.newest(most_seq=self.journal.last()[0])
+        begins = self.journal.first()
+        if begins > 1 and (found is None or found.seq < begins - 1):
+            self.journal.close()
+            raise Misconfigured(
+                f"the journal begins with event {begins} and no snapshot in {self.snapshots.folder} holds what was "
+                "before; restore a backup"
+                + ("" if AVAILABLE else ", or install numba: the plain plane cannot read snapshots")
+            )
+        return found
+
     def _retention(self) -> Retention | None:
         """Return who bounds the journal, None where nothing can stand for what would go."""
         if self.snapshots is None or not self.fold.engine.wide or not isinstance(self.journal, SegmentJournal):
@@ -379,6 +399,9 @@ def build(
 ) -> Tocsin:
     """Return an installation over ``settings.data_dir``, or in memory; Misconfigured where the folder is unusable."""
     clock = clock or SystemClock()
+    store = SnapshotStore(settings.folder / "snapshots", disk=disk)
+    # Read beside all that follows, up to the start: it takes as long.
+    reading = _beside(store.newest) if AVAILABLE and not memory else None
     if desks is None:
         # With the desks come the libraries that they count with: other desks may do without.
         from tocsin.desks.catalogue import catalogue
@@ -403,26 +426,16 @@ def build(
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise Misconfigured(f"the data folder {folder} cannot be made: {error.strerror}; choose another") from error
-    store = SnapshotStore(folder / "snapshots", disk=disk)
-    # Read first: what it holds need not be checked in the journal.
-    snapshot = store.newest() if AVAILABLE else None
+    # What the newest snapshot holds need not be checked now: should it be damaged, it is checked as it is folded.
+    newest = store.latest() if AVAILABLE else None
     journal = SegmentJournal(
         folder / "journal",
         segment_bytes=settings.segment_bytes,
         disk=disk,
-        trusted=snapshot.seq if snapshot is not None else 0,
+        trusted=newest[0] if newest is not None else 0,
     )
     # The folder is ours now: what a killed process had begun to write is nobody's.
     store.clean()
-    if snapshot is not None and snapshot.seq > journal.last()[0]:
-        snapshot = store.newest(most_seq=journal.last()[0])
-    if journal.first() > 1 and (snapshot is None or snapshot.seq < journal.first() - 1):
-        begins = journal.first()
-        journal.close()
-        raise Misconfigured(
-            f"the journal begins with event {begins} and no snapshot in {store.folder} holds what was before; restore "
-            "a backup" + ("" if AVAILABLE else ", or install numba: the plain plane cannot read snapshots")
-        )
     return Tocsin(
         settings,
         clock=clock,
@@ -433,5 +446,13 @@ def build(
         demo=demo,
         actuators=actuators,
         snapshots=store,
-        snapshot=snapshot,
+        snapshot=reading,
     )
+
+
+def _beside(work: Callable[[], Snapshot | None]) -> Future[Snapshot | None]:
+    """Begin something in a thread of its own."""
+    with_thread = ThreadPoolExecutor(1, "snapshot")
+    future = with_thread.submit(work)
+    with_thread.shutdown(wait=False)
+    return future

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
@@ -42,9 +43,10 @@ def command(demo: bool, data_dir: str | None, host: str | None, port: int | None
         settings = _demo_settings(settings)
     _say(f"opening {settings.folder}")
     from tocsin.app import build
-    from tocsin.server.main import serve
 
     tocsin = build(settings, demo=demo)
+    # The server's modules are read while the state is: half of the start holds no lock of the interpreter.
+    threading.Thread(target=import_module, args=("tocsin.server.main",), daemon=True).start()
     tocsin.start(progress=lambda events: _say(f"folding the journal again: {events} events"))
     if tocsin.replayed.events:
         _say(f"journal folded: {tocsin.replayed.events} events, {tocsin.replayed.rederived} results written again")
@@ -52,6 +54,8 @@ def command(demo: bool, data_dir: str | None, host: str | None, port: int | None
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    from tocsin.server.main import serve
+
     store: subprocess.Popen[bytes] | None = None
     serving = threading.Timer(KNOWS_ITS_CUSTOMERS_S, _serve_verdicts, [tocsin])
     serving.daemon = True
