@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ ITEM_FIELDS = ("sku", "quantity", "price", "name")
 
 
 class Names:
-    """The codes of one fold; they live as long as the process and are never stored."""
+    """The codes of one fold; they live as long as the process and are never stored. Any thread may ask."""
 
     def __init__(self) -> None:
         self.types: list[str] = ["(other)", *VOCABULARY, *INTERNAL]
@@ -32,6 +33,7 @@ class Names:
         self._among: dict[tuple[str, ...], np.ndarray] = {}
         self.shops: list[str] = []
         self.shop_code: dict[str, int] = {}
+        self._adding = threading.Lock()
 
     def type(self, name: str) -> int:
         """Return the code of an event type that came with an event."""
@@ -45,10 +47,7 @@ class Names:
     def declare_type(self, name: str) -> int:
         """Return the code of a type that somebody reads."""
         code = self.type_code.get(name)
-        if code is None:
-            code = self.type_code[name] = len(self.types)
-            self.types.append(name)
-        return code
+        return self._added(name, self.types, self.type_code) if code is None else code
 
     def declare(self, types: Iterable[str]) -> frozenset[int]:
         """Return the codes of types that somebody reads."""
@@ -67,7 +66,14 @@ class Names:
     def shop(self, name: str) -> int:
         """Return the code of a shop."""
         code = self.shop_code.get(name)
-        if code is None:
-            code = self.shop_code[name] = len(self.shops)
-            self.shops.append(name)
-        return code
+        return self._added(name, self.shops, self.shop_code) if code is None else code
+
+    def _added(self, name: str, names: list[str], codes: dict[str, int]) -> int:
+        with self._adding:
+            code = codes.get(name)
+            if code is None:
+                code = len(names)
+                # In the list first: whoever finds the code finds the name.
+                names.append(name)
+                codes[name] = code
+            return code

@@ -25,8 +25,9 @@ from tocsin.core.signal import Decision, Verdict
 from tocsin.errors import Retryable
 from tocsin.runtime import verdicts as serving
 from tocsin.runtime.bulk import Bulk
-from tocsin.runtime.lanes import Lanes, Receipt, Request
+from tocsin.runtime.lanes import Lanes, Receipt, Request, Work
 from tocsin.runtime.outbox import Outbox, Parcel
+from tocsin.runtime.promises import fail, keep
 from tocsin.runtime.verdicts import VERDICT_TYPES, VerdictJob
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from tocsin.telemetry import Plane
 
 IDLE_S = 0.2
+LONGEST_PAUSE_S = 10.0
 QUICK_S = 0.005
 """A cycle up to here may run in the door's own thread."""
 TRUSTED = 16
@@ -122,6 +124,9 @@ class EmbeddedHost:
         self._clock = clock
         self._downstream = downstream
         self._fault = ""
+        self._by_order = False
+        self._patience = IDLE_S
+        """How long the writer may take before what must happen between two cycles is put off."""
         self.unpublished: dict[str, Verdict] = {}
         """Verdicts that are on their way to the disk: a repeated request must find them."""
         self._lanes = Lanes(most_events=queue_events, batch_events=batch_events, wide=wide)
@@ -156,7 +161,7 @@ class EmbeddedHost:
     def verdict(self, event: Event) -> VerdictJob:
         """Ask for a verdict on one event; wait on the job's future, or ``give_up`` when the deadline passes."""
         job = VerdictJob(event)
-        self._lanes.ask(job)
+        self.ask(job)
         return job
 
     def answer_here(self, jobs: list[VerdictJob]) -> bool:
@@ -167,18 +172,26 @@ class EmbeddedHost:
         """
         if self._calm < TRUSTED or not self._folding.acquire(blocking=False):
             return False
+        whole = False
         try:
             if self.refusing or self.stopped or not self._started or self._lanes.asked:
+                whole = True
                 return False
             self._lanes.note_caller()
             self._cycle(jobs, [], [])
+            whole = True
             return True
         finally:
+            if not whole:
+                # Half a cycle has been folded: nothing may come after it, as where the host's own thread fails.
+                self._fault = "a cycle failed; see the log, then start again"
+                self._degrade(jobs)
             self._folding.release()
 
     def ask(self, job: VerdictJob) -> None:
         """Queue a caller who waits."""
-        self._lanes.ask(job)
+        if not self._lanes.ask(job):
+            self._degrade([job])
 
     def between_cycles(self, action: Callable[[], list[Event]]) -> None:
         """Have something done in the host's thread with everything on disk; the events it returns are folded next."""
@@ -250,6 +263,11 @@ class EmbeddedHost:
         """Whether the host ended, by order or by a fault: nothing is accepted any more."""
         return self._started and (not self._thread.is_alive() or self._outbox.stopped)
 
+    @property
+    def finished(self) -> bool:
+        """Whether the host ended by order, with all that it folded on disk and published."""
+        return self._by_order and self._outbox.drained(0)
+
     def start(self) -> None:
         """Begin to work; the journal must have been replayed (``recovery.replay``)."""
         self._started = True
@@ -257,7 +275,7 @@ class EmbeddedHost:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what waits, then end."""
+        """Finish what waits, then end; what the disk refuses is given up."""
         if self.warming is not None:
             self.warming.stop()
         self._lanes.close()
@@ -270,12 +288,15 @@ class EmbeddedHost:
     # The cycle --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        work = Work()
         try:
-            while not self._lanes.closed:
+            while not self._lanes.closed and not self._fault:
                 if not self._outbox.room(IDLE_S):
                     continue
                 work = self._lanes.take(IDLE_S)
                 if self.refusing:
+                    if self._lanes.closing:
+                        break
                     self._refuse(work.bulk, work.urgent)
                     self._lanes.put_back(work.notes)
                     self._refuse_lines()
@@ -291,15 +312,20 @@ class EmbeddedHost:
                         with self._folding:
                             self.snapshots.look()
                 for barrier in work.barriers:
-                    self._outbox.put(Parcel((), published=partial(self._pass, barrier)))
+                    self._outbox.put(Parcel((), published=partial(self._pass, barrier), lost=partial(fail, barrier)))
+                work = Work()
+            self._by_order = self._lanes.closed and not self.refusing
         finally:
             # By order nothing waits any more. By a fault everyone who waits must hear of it: nobody hangs.
-            self._fault = self._fault or "the host has stopped"
-            left = self._lanes.drain()
-            self._refuse(left.bulk, left.urgent)
-            self._refuse_lines()
-            for barrier in left.barriers:
-                barrier.set_exception(Retryable("the host has stopped", after_s=30.0))
+            with self._folding:
+                # A door that answers by itself has ended its cycle, and begins no other.
+                self._fault = self._fault or "the host has stopped"
+            for left in (work, self._lanes.end()):
+                self._refuse(left.bulk, left.urgent)
+                for barrier in left.barriers:
+                    fail(barrier, Retryable("the host has stopped", after_s=30.0))
+            if self.wide is not None:
+                self.wide.close(_refusal(self.refusing))
 
     def _work(self, urgent: list[VerdictJob], bulk: list[Request], notes: list[Event], *, lines: bool) -> None:
         if urgent or bulk or notes:
@@ -313,7 +339,12 @@ class EmbeddedHost:
 
     def _settle_between(self) -> None:
         """Do what must happen between two cycles, with everything so far on disk."""
-        while self._between and self._outbox.drained(IDLE_S):
+        while self._between:
+            if not self._outbox.drained(self._patience):
+                # Under a full load it never is in a moment: next time the stream waits longer for it.
+                self._patience = min(2 * self._patience, LONGEST_PAUSE_S)
+                return
+            self._patience = IDLE_S
             events = self._between.popleft()()
             if events:
                 self._cycle([], [], events)
@@ -324,7 +355,8 @@ class EmbeddedHost:
         now = self._clock.now()
         if self._clock.data or due is None or due > now:
             return
-        self.note([Event(id=str(due), source="tocsin", type="tocsin.tick", time=now)])
+        # A bucket that a late event opened again is due when it was before: that must not be taken for a duplicate.
+        self.note([Event(id=f"{due}.{self.stamper.seq}", source="tocsin", type="tocsin.tick", time=now)])
 
     def _cycle(self, urgent: list[VerdictJob], bulk: list[Request], notes: list[Event]) -> None:
         began = time.perf_counter()
@@ -354,7 +386,8 @@ class EmbeddedHost:
         if self._ack_memory:
             _answer(told)
         for job in replayed:
-            self._outbox.put(Parcel((), published=partial(self._answer_again, job)))
+            again = partial(self._answer_again, job)
+            self._outbox.put(Parcel((), published=again, lost=partial(self._degrade, [job])))
         if urgent:
             self._calm = self._calm + 1 if time.perf_counter() - began < QUICK_S else 0
         self.counters["accepted"] += external
@@ -429,9 +462,9 @@ class EmbeddedHost:
     def _acknowledge(self, bulk: list[Request], receipts: list[list[Receipt]], error: Retryable | None) -> None:
         for request, answer in zip(bulk, receipts, strict=True):
             if error is None:
-                request.future.set_result(answer)
+                keep(request.future, answer)
             else:
-                request.future.set_exception(_refusal(error.reason))
+                fail(request.future, _refusal(error.reason))
 
     def _answered(
         self,
@@ -510,14 +543,14 @@ class EmbeddedHost:
 
     def _refuse(self, bulk: list[Request], urgent: list[VerdictJob]) -> None:
         for request in bulk:
-            request.future.set_exception(_refusal(self.refusing))
+            fail(request.future, _refusal(self.refusing))
         self._degrade(urgent)
 
     def _refuse_lines(self) -> None:
         if self.wide is not None:
             self.wide.refuse(_refusal(self.refusing))
 
-    def _degrade(self, urgent: list[VerdictJob]) -> None:
+    def _degrade(self, urgent: list[VerdictJob], _: Retryable | None = None) -> None:
         for job in urgent:
             if job.verdict is not None:
                 continue
@@ -586,4 +619,4 @@ def _refusal(reason: str) -> Retryable:
 
 
 def _release(barrier: Future[None], _: Future[None]) -> None:
-    barrier.set_result(None)
+    keep(barrier, None)

@@ -45,6 +45,8 @@ class Follower:
         self._idle = threading.Event()
         self._idle.set()
         self._ending = threading.Event()
+        self._moving = True
+        """Whether the cursor moves: not past what the records did not take."""
         self.failures = 0
 
     @property
@@ -71,8 +73,9 @@ class Follower:
                 self._recent[verdict.id] = verdict
             while len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
-        self._idle.clear()
-        self._queue.put((seq, list(verdicts), list(resolved)))
+            # Under the lock: what is in the queue and the sign that nothing is must not part.
+            self._idle.clear()
+            self._queue.put((seq, list(verdicts), list(resolved)))
 
     def verdict(self, id: str) -> Verdict | None:
         """Return the verdict of that identity, newest state."""
@@ -102,10 +105,12 @@ class Follower:
             try:
                 self._write(batch)
             except TocsinError:
-                # The rows are in the journal: they are written again at the next start. Verdicts go on meanwhile.
+                # The rows are in the journal: they are written again at the next start, from where the cursor stands.
                 self.failures += 1
-            if self._queue.empty():
-                self._idle.set()
+                self._moving = False
+            with self._lock:
+                if self._queue.empty():
+                    self._idle.set()
             if ending:
                 return
 
@@ -122,7 +127,8 @@ class Follower:
                     changed[id] = msgspec.structs.replace(found, outcome=str(event.data["outcome"]))
         with self._records.transaction():
             table.put_many(changed.values())
-            self._records.table(Switch).put(Switch(id=CURSOR, number=batch[-1][0]))
+            if self._moving:
+                self._records.table(Switch).put(Switch(id=CURSOR, number=batch[-1][0]))
         with self._lock:
             for id, verdict in changed.items():
                 if verdict.outcome and id in self._recent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +17,6 @@ from tocsin.runtime.verdicts import VerdictJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
 
     from tocsin.runtime.widelane import WideLane
 

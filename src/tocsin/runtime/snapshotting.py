@@ -135,7 +135,7 @@ class Snapshotter:
             # Where the disk refused to the end its views never come.
             self._views.cancel()
             self._thread.join()
-        if self._host.stamper.seq == self._placed or self._host.refusing:
+        if self._host.stamper.seq == self._placed or not self._host.finished:
             return
         place = (self._host.stamper.seq, self._host.stamper.tau)
         self._save(place, self._folded(), self._host.views.state())
