@@ -111,7 +111,7 @@ def _feed(folder: str, told: str) -> None:
 
 def _serve(began: float, folder: str, told: str, port: str, digest: str) -> None:
     # As ``tocsin up`` does, but for the desk.
-    import tocsin.app
+    import_module("tocsin.app")
 
     imported = time.perf_counter()
     tocsin = installation(folder)
