@@ -16,6 +16,7 @@ from tocsin.core.records import Role
 from tocsin.core.signal import Decision, Mode
 from tocsin.core.vocabulary import VOCABULARY
 from tocsin.desks.catalogue import catalogue
+from tocsin.flow.cel_values import CAUSES as ERRORS
 from tocsin.flow.wide.scan_checks import CAUSES
 from tocsin.server.measured import Thread, Weight
 from tocsin.telemetry import STAGES
@@ -71,6 +72,7 @@ def test_every_key_that_the_sources_name_is_in_the_dictionary() -> None:
         ("thread", Thread),
         ("weight", Weight),
         ("cause", [cause for cause in CAUSES if cause != "fast"]),
+        ("error", [cause for cause in ERRORS if cause]),
         ("series", [series.name for desk in catalogue() for series in desk.series]),
     ],
 )

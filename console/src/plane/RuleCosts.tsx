@@ -28,7 +28,7 @@ export function RuleCosts({ rules }: { rules: PlaneView["rules"] }) {
                 <p className="quiet">
                   {rule.desk ? word("desk", rule.desk) : t("plane.all_desks")} ·{" "}
                   {t("plane.hits", { count: count(rule.hits, language) })}
-                  {errors.length ? ` · ${t("plane.errors", { list: errors.map(([cause, number]) => `${cause} ${count(number, language)}`).join(", ") })}` : ""}
+                  {errors.length ? ` · ${t("plane.errors", { list: errors.map(([cause, number]) => `${word("error", cause)} ${count(number, language)}`).join(", ") })}` : ""}
                 </p>
               </div>
               <WordMark list="mode" value={rule.mode} />
