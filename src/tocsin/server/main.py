@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from tocsin.app import Tocsin
     from tocsin.server.bodies import Receive, Scope, Send
 
+SWITCH_S = 0.0005
+"""So long one thread holds the interpreter while another waits for it: a caller must not wait 5 ms for a writer."""
 OPEN_S = 10
 """How long answers under way may take after the order to stop."""
 _API = ("/v1/", "/openapi.json", "/healthz", "/readyz", "/metrics")
@@ -106,12 +109,16 @@ def serve(tocsin: Tocsin, host: str, port: int, *, ready: Callable[[Web], Any] |
     if ready is not None:
         ready(web)
     server = _Server(configured(web, host, port), web)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
     try:
         server.run()
     except SystemExit as error:
         # How uvicorn says that it cannot listen.
         message = f"nothing can listen on {host}:{port}; choose another address with --port or TOCSIN_PORT"
         raise Misconfigured(message) from error
+    finally:
+        sys.setswitchinterval(before)
 
 
 def configured(web: Web, host: str, port: int) -> uvicorn.Config:
