@@ -25,6 +25,7 @@ from benchmarks.stream import Stream
 from tocsin.app import Tocsin, build
 from tocsin.config import load
 from tocsin.errors import Retryable
+from tocsin.runtime.collector import calm
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -141,6 +142,7 @@ def run(work: Work) -> Outcome:
     settings = load({"data_dir": work.folder, "verdict_mode": "live", **work.settings})
     tocsin = build(settings, desks=[desk], actuators=())
     tocsin.start()
+    calm()
     try:
         for name, values in LISTS.items():
             for value in values:

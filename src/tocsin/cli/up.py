@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import secrets
 import socket
@@ -50,11 +49,10 @@ def command(demo: bool, data_dir: str | None, host: str | None, port: int | None
     tocsin.start(progress=lambda events: _say(f"folding the journal again: {events} events"))
     if tocsin.replayed.events:
         _say(f"journal folded: {tocsin.replayed.events} events, {tocsin.replayed.rederived} results written again")
-    # What is alive now stays alive: the collector need not look at it again while callers wait.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    from tocsin.runtime.collector import calm
     from tocsin.server.main import serve
+
+    calm()
 
     store: subprocess.Popen[bytes] | None = None
     serving = threading.Timer(KNOWS_ITS_CUSTOMERS_S, _serve_verdicts, [tocsin])

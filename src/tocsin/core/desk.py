@@ -179,9 +179,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Novel(msgspec.Struct, frozen=True, kw_only=True):
     """What a desk calls unusual: windows whose values are learned online, for events of these types.
 
-    A desk that has an attribute ``novel`` of this kind finds the feature ``novelty`` beside its windows, in [0, 1], near
-    1 for what the shop's last events were not like; missing for a shop's first 250. It is learned in the order of the
-    journal, each event after it was scored.
+    A desk that has an attribute ``novel`` of this kind finds the feature ``novelty`` beside its windows, in [0, 1],
+    near 1 for what the shop's last events were not like; missing for a shop's first 250. It is learned in the order of
+    the journal, each event after it was scored.
     """
 
     of: tuple[str, ...]
