@@ -103,7 +103,9 @@ class _Replay:
 
     def block(self, block: Any) -> None:
         """Take a block of the wide lane where the plane is not compiled."""
-        self._of_blocks = set(range(block.first_seq, block.last_seq + 1))
+        # What waits belongs to another block. Whom the columns do not reach had no verdict yet when the process died.
+        self.fold()
+        self._of_blocks = set(range(block.first_seq, min(block.last_seq, self._judged_until) + 1))
         for event in block.events():
             self.read(event)
 
@@ -132,6 +134,7 @@ class _Replay:
     def take_derived(self, event: Event) -> None:
         """Take up a journaled verdict or signal: views, records and responder get what they lack."""
         if event.type not in ("tocsin.verdict", "tocsin.signal"):
+            self._host.views.note([event])
             return
         if event.type == "tocsin.verdict":
             self._host.views.note_verdicts([msgspec.convert(event.data, Verdict)])
