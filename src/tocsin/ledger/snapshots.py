@@ -157,8 +157,12 @@ class SnapshotStore:
 def read(path: Path) -> Snapshot:
     """Return a snapshot, every byte checked; ValueError where it is damaged or of another version."""
     with path.open("rb") as file:
-        magic, version, crc, length = _HEADER.unpack(file.read(_HEADER.size))
-        raw = file.read(length)
+        head = file.read(_HEADER.size)
+        if len(head) < _HEADER.size:
+            raise ValueError("it was cut")
+        magic, version, crc, length = _HEADER.unpack(head)
+        # A damaged length must not ask for memory that nobody has.
+        raw = file.read(min(length, os.fstat(file.fileno()).st_size))
         if magic != MAGIC or version != VERSION or zlib.crc32(raw) != crc:
             raise ValueError("it is damaged, or of another version")
         index = msgspec.msgpack.decode(raw, type=Index)
