@@ -4,7 +4,7 @@ One thread folds, another writes (``outbox``): a cycle takes what waits, stamps 
 what was derived from them to the writer; when they are on disk the callers hear of it and views, records and responder
 are told. Nothing leaves the house before it is on disk, and the next cycle folds meanwhile.
 
-Two lanes, one state: callers who wait for a verdict come first, and while there are any, a cycle takes at most 256
+Two lanes, one state: callers who wait for a verdict come first, and while there are any, a cycle takes at most 1024
 rows of the wide lane (``widelane``) beside them.
 
 Where the disk refuses, what was folded already is kept and written first when the disk is back; nothing new is
