@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tocsin.core.events import Event
-
 BATCH = "application/cloudevents-batch+json"
 ONE = "application/cloudevents+json"
 LINES = "application/x-ndjson"
