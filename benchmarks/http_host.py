@@ -22,6 +22,7 @@ from benchmarks.plane import EXACT, BenchDesk, rule_book, trained
 from benchmarks.rule_book import LISTS
 from tocsin.app import Tocsin, build
 from tocsin.config import load
+from tocsin.runtime.collector import calm
 from tocsin.server.main import Web, configured, serve
 
 STARTS_S = 60.0
@@ -140,6 +141,8 @@ def _tocsin(spec: Spec) -> None:
         for name, values in LISTS.items():
             for value in values:
                 tocsin.configure("tocsin.list", {"name": name, "value": value}, "benchmark").result(60)
+
+        calm()
 
         def ready(web: Web) -> None:
             token, _ = web.accounts.make_key("bench", ["events", "verdicts"], shop="", who="benchmark")
