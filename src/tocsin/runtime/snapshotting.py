@@ -230,9 +230,13 @@ class Snapshotter:
         folded = self._folded()
         with os.fdopen(given, "rb") as pipe:
             seen = pipe.read()
-        if seen:
-            path = _saved(self._store, place, folded, _opened(seen))
-            os.write(told, str(path).encode())
+        if not seen:
+            return
+        try:
+            said = f"+{_saved(self._store, place, folded, _opened(seen))}"
+        except OSError as error:
+            said = f"-{error}"
+        os.write(told, said.encode())
 
     def _await(self, place: tuple[int, int], child: tuple[int, int, int] | OSError, views: Future[State]) -> None:
         if isinstance(child, OSError):
@@ -246,14 +250,14 @@ class Snapshotter:
             # It hears nothing, or has gone: its end says the rest.
             pass
         with os.fdopen(heard, "rb") as pipe:
-            said = pipe.read()
+            said = pipe.read().decode()
         _, status = os.waitpid(pid, 0)
-        if status or not said:
+        if not said.startswith("+"):
             if not self._host.stopped:
-                self._fail(OSError(f"the writer of the snapshot at {place[0]} ended with {status}"))
+                self._fail(OSError(said[1:] or f"the writer of the snapshot at {place[0]} ended with {status}"))
             return
         try:
-            self._publish(Path(said.decode()), place[0])
+            self._publish(Path(said[1:]), place[0])
         except OSError as error:
             self._fail(error)
 
