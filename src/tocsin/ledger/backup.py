@@ -62,23 +62,38 @@ def backup(folder: Path | str, target: Path | str) -> Manifest:
 
 def _backup(folder: Path, target: Path) -> Manifest:
     with held(folder / JOURNAL):
-        databases = [path for path in _files(folder) if _is_database(path)]
+        databases = [path for path in _files(folder) if path.suffix != SNAPSHOT and _is_database(path)]
         for path in databases:
             _copy_database(path, _placed(path, folder, target))
-        others = [path for path in _files(folder) if path not in databases]
-        for path in sorted(others, key=lambda path: (path.suffix == SUFFIX, path.suffix != SNAPSHOT, path)):
-            try:
-                _copy(path, _placed(path, folder, target))
-            except FileNotFoundError:
-                # A snapshot goes when the second one after it is in place; those that came meanwhile are not needed.
-                if path.suffix != SNAPSHOT:
-                    raise
+        _copy_snapshots(folder, target)
+        # Only now is it asked what else there is: the journal in the copy reaches beyond every snapshot in it.
+        others = [path for path in _files(folder) if path not in databases and path.suffix != SNAPSHOT]
+        for path in sorted(others, key=lambda path: (path.suffix == SUFFIX, path)):
+            _copy(path, _placed(path, folder, target))
     for path in databases:
         _renew_keys(path, target / path.relative_to(folder))
     files = {str(path.relative_to(target)): _sha256(path) for path in _files(target)}
     manifest = Manifest(VERSION, files)
     Disk().replace(target / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
     return manifest
+
+
+def _copy_snapshots(folder: Path, target: Path) -> None:
+    """Copy the snapshots, at least one where there are any: the journal may lack what they hold.
+
+    A running server removes one when the second after it is in place, also while it is being copied.
+    """
+    while found := [path for path in _files(folder) if path.suffix == SNAPSHOT]:
+        copied = 0
+        for path in reversed(found):
+            copy = _placed(path, folder, target)
+            try:
+                _copy(path, copy)
+                copied += 1
+            except FileNotFoundError:
+                copy.unlink(missing_ok=True)
+        if copied:
+            return
 
 
 def restore(source: Path | str, folder: Path | str, *, replaces: Path | str | None = None) -> Manifest:
