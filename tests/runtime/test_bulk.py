@@ -112,7 +112,8 @@ def documents(n: int, seed: int = 1) -> list[dict[str, Any]]:
 
 
 def start(folder: Path) -> Tocsin:
-    tocsin = build(load({"data_dir": str(folder), "verdict_mode": "live"}, {}), clock=DataClock(START), desks=[Till()])
+    settings = load({"data_dir": str(folder), "verdict_mode": "live", "verdict_deadline_ms": 5000}, {})
+    tocsin = build(settings, clock=DataClock(START), desks=[Till()])
     tocsin.start()
     return tocsin
 

@@ -153,7 +153,7 @@ class Fold:
         return campaign.budget_factor if campaign is not None else 1.0
 
     def digest(self) -> str:
-        """Return the hash of all state that can still matter: equal for folds of equal streams."""
+        """Return the hash of all state that can still matter: equal for folds of equal streams on one plane."""
         told = sorted((name, tau) for name, tau in self.told.items() if tau > self.tau - TOLD_MEMORY)
         parts: list[Any] = [
             self.tau,

@@ -147,6 +147,11 @@ class Views:
             self._tau = max(self._tau, tally.tau)
             self._note_buckets(folded)
             self._count(verdicts)
+        self.note_allowed(allowed)
+
+    def note_allowed(self, allowed: Iterable[tuple[int, int]]) -> None:
+        """Count verdicts that allowed and have no record: (minute of tau, verdicts)."""
+        with self._guard:
             for minute, count in allowed:
                 self._answers[Decision.ALLOW.value].add(minute, count)
 

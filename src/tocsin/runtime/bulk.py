@@ -15,7 +15,7 @@ from tocsin.runtime.tally import tally_of
 from tocsin.runtime.verdicts import VERDICT_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tocsin.core.events import Event
     from tocsin.core.signal import Verdict
@@ -86,7 +86,9 @@ class Bulk:
             host.unpublished[verdict.id] = verdict
         resolved = [batch.events[row] for row in np.flatnonzero(batch.of_type("verdict.resolved")).tolist()]
         last, tau = (derived[-1].seq if derived else int(batch.seqs[-1])), int(batch.taus[-1])
-        publish = partial(self._publish, tally_of(batch), last, tau, folded, records, derived, resolved, _allowed(wide))
+        publish = partial(
+            self._publish, tally_of(batch), last, tau, folded, records, derived, resolved, allowed_of(wide)
+        )
         host.put(Parcel([*([derived] if derived else ()), *wide], None, publish))
         host.plane["derive"].add(time.perf_counter() - began, batch.n)
 
@@ -97,7 +99,7 @@ class Bulk:
 
     def note(self, batch: Rows, folded: Folded, wide: Sequence[Any]) -> None:
         """Let the views count a batch of a replay."""
-        self._host.views.note_tally(tally_of(batch), folded, (), _allowed(wide))
+        self._host.views.note_tally(tally_of(batch), folded, (), allowed_of(wide))
 
     def verdicts(self, batch: Rows, folded: Folded) -> list[Verdict]:
         """Return the verdicts on rows that something was decided about."""
@@ -146,7 +148,7 @@ class Bulk:
         self._host.pass_on(last, tau, folded, records, derived, resolved)
 
 
-def _allowed(wide: Sequence[Any]) -> list[tuple[int, int]]:
+def allowed_of(wide: Iterable[Any]) -> list[tuple[int, int]]:
     """Return (minute of tau, rows) of the columns."""
     found: list[tuple[int, int]] = []
     for one in wide:

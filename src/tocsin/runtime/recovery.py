@@ -14,6 +14,7 @@ import numpy as np
 
 from tocsin.core.signal import Decision, Signal, Verdict
 from tocsin.runtime import verdicts as serving
+from tocsin.runtime.bulk import allowed_of
 from tocsin.runtime.embedded import DERIVED, EmbeddedHost
 from tocsin.runtime.verdicts import VERDICT_TYPES
 
@@ -184,6 +185,8 @@ def replay(
             told = report.events
             progress(told)
     passing.fold()
+    if not host.fold.engine.wide:
+        host.views.note_allowed(allowed_of(host.journal.read_columns(after)))
     stamped = host.derive([event for event in passing.missing.values() if not host.stamper.seen(event.identity)])
     if stamped or passing.columns:
         host.journal.extend([*([stamped] if stamped else ()), *passing.columns])
