@@ -15,6 +15,9 @@ from benchmarks.flow import STEP_US, STREAM_RIVALS, agreement, ask, plain_values
 from benchmarks.plane import EXACT
 from benchmarks.stream import Stream
 
+IDS = 220_000_000
+"""Identities that the host remembers: more than six minutes of the stream, within which duplicates must be exact."""
+
 
 class Found(msgspec.Struct):
     """Figures, rivals, curves and notes, as the report takes them."""
@@ -141,6 +144,7 @@ def tell_host(found: Found, seed: int, minutes: float, *, quick: bool) -> None:
                 pool=50_000 if quick else 1_000_000,
                 model=model,
                 seed=seed,
+                settings={} if quick else {"remembered_ids": IDS},
             )
         )
         found.figures[key] = round(outcome.events_per_s)
