@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,32 @@ def test_noted_identities_are_revealed_at_once_and_after_a_restart(tmp_path: Pat
     assert [page.count for page in records.table(IdentityPage).find(order="id")] == [PAGE, 101]
     for key in (KEYS[0], KEYS[PAGE], KEYS[-1], "one-more"):
         assert revealed(again, key) == key
+
+
+class Watched(MemoryRecords):
+    """Records in which somebody asks while a page is on its way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: Callable[[], None] = lambda: None
+
+    def table(self, kind: type[Any]) -> Any:
+        asked, self.asked = self.asked, lambda: None
+        asked()
+        return super().table(kind)
+
+
+def test_an_identity_is_found_while_it_is_being_written(tmp_path: Path) -> None:
+    """There is no moment at which it neither waits nor stands on a page."""
+    records = Watched()
+    vault = KeyVault(records, tmp_path)
+    vault.book.flush()
+    vault.note("shop", "account", ["ann"])
+    found: list[str | None] = []
+    records.asked = lambda: found.append(vault.book.find("shop", "account", named(vault, "ann")))
+    vault.book.flush()
+    assert found == ["ann"]
+    vault.close()
 
 
 def test_clear_keys_do_not_stand_in_the_records(tmp_path: Path) -> None:

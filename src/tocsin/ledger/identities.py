@@ -72,6 +72,8 @@ class IdentityBook:
         self._lock = threading.Lock()
         self._writing = threading.RLock()
         self._waiting: dict[Scope, dict[bytes, str]] = {}
+        self._going: dict[Scope, dict[bytes, str]] = {}
+        """What is being written: no longer waiting, and not in a page yet."""
         self._known: dict[Scope, Known] = {}
         self._last: dict[Scope, IdentityPage] = {}
         self._loaded = False
@@ -97,9 +99,10 @@ class IdentityBook:
         if digest is None:
             return None
         with self._lock:
-            waiting = self._waiting.get((shop, entity), {}).get(digest)
-        if waiting is not None:
-            return waiting
+            for found in (self._waiting, self._going):
+                key = found.get((shop, entity), {}).get(digest)
+                if key is not None:
+                    return key
         for _, written in self._pages(shop, entity):
             place = _place(written.digests, digest)
             if place >= 0:
@@ -129,6 +132,7 @@ class IdentityBook:
             self._load()
             with self._lock:
                 waiting, self._waiting = self._waiting, {}
+                self._going = dict(waiting)
             try:
                 while waiting:
                     scope, found = next(iter(waiting.items()))
@@ -136,6 +140,7 @@ class IdentityBook:
                     del waiting[scope]
             finally:
                 with self._lock:
+                    self._going = {}
                     for scope, found in waiting.items():
                         self._waiting[scope] = {**found, **self._waiting.get(scope, {})}
 
