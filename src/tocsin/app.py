@@ -6,6 +6,7 @@ import secrets
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from tocsin.core.events import Event, derived_id, split_subject
 from tocsin.core.playbook import Automation, Playbook, playbook_from
 from tocsin.core.records import Limit, StoredPlaybook, StoredRule
 from tocsin.core.signal import Decision
-from tocsin.errors import Misconfigured, NotFound
+from tocsin.errors import Misconfigured, NotFound, Retryable
 from tocsin.flow.cel import INCIDENT, Program, compile_expression
 from tocsin.flow.fold import Fold
 from tocsin.flow.hashing import Hasher
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from tocsin.runtime.stamping import Stamping
 
 KILL_FILE = "KILL"
+LAST_ANSWERS_S = 3.0
 BUSY_PER_S = 20_000.0
 """Events a second above which the history waits."""
 
@@ -201,6 +203,10 @@ class Tocsin:
 
     def stop(self) -> None:
         """Finish what waits, in the order of the loop, then let go of the files."""
+        if self.host.running and not self.host.refusing:
+            # What the last signals lead to comes back as events. A stuck actuator is not waited for.
+            with suppress(Retryable, TimeoutError):
+                self.host.settle().result(LAST_ANSWERS_S)
         self.host.stop()
         self.responder.stop()
         self.follower.stop()

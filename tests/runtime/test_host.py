@@ -211,6 +211,17 @@ def test_lanes_take_nothing_after_their_end() -> None:
         lanes.barrier()
 
 
+def test_a_stop_journals_what_the_last_signals_led_to(tmp_path: Path) -> None:
+    """Incidents and actions are events, also those of the last moment: what learns from the journal must find them."""
+    tocsin = house(tmp_path)
+    tocsin.start()
+    tocsin.host.submit([request(n, second=n / 10) for n in range(10)])
+    tocsin.stop()
+    types = [event.type for event in tocsin.journal.read(0)]
+    assert "tocsin.signal" in types
+    assert "tocsin.incident" in types
+
+
 class Locked(MemoryRecords):
     """Records that can refuse."""
 

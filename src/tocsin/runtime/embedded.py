@@ -264,6 +264,11 @@ class EmbeddedHost:
         return self._started and (not self._thread.is_alive() or self._outbox.stopped)
 
     @property
+    def running(self) -> bool:
+        """Whether events are folded: begun, and not ended."""
+        return self._started and not self.stopped
+
+    @property
     def finished(self) -> bool:
         """Whether the host ended by order, with all that it folded on disk and published."""
         return self._by_order and self._outbox.drained(0)
