@@ -53,7 +53,7 @@ def test_a_backup_under_load_restores_to_a_server_that_goes_on(tmp_path: Path, h
     for number in range(3):
         command("backup", tmp_path / f"backup{number}", "--data-dir", folder)
     feeding.join()
-    server.stop()
+    assert server.stop()
     shutil.rmtree(folder)
     for number in range(3):
         restored = tmp_path / f"restored{number}"
@@ -65,5 +65,5 @@ def test_a_backup_under_load_restores_to_a_server_that_goes_on(tmp_path: Path, h
     assert again.up()
     for body in BATCHES:
         assert again.send(key, body)
-    again.stop()
+    assert again.stop()
     assert sent(restored) == [str(at) for at in range(EVENTS)]

@@ -87,10 +87,11 @@ BATCHES = batches()
 
 
 def free_port() -> int:
-    """Return a free port of this test process's own range: two suites side by side must not meet on one."""
+    """Return a free port of this test process's own range, from a random place: two suites must not meet on one."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     first = 21_000 + 1000 * (worker % 8)
-    for port in range(first, first + 1000):
+    begin = random.SystemRandom().randrange(1000)
+    for port in (first + (begin + step) % 1000 for step in range(1000)):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -132,9 +133,12 @@ class Server:
         assert told["accepted"] + told["duplicates"] == body.count(b"\n") + 1, answer.text
         return True
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
+        """Stop it in order; False where it was killed on the way."""
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(60) == 0
+        ended = self.process.wait(60)
+        assert ended in (0, -signal.SIGKILL)
+        return ended == 0
 
 
 class Kept:
@@ -165,7 +169,10 @@ def run(seeded: Path, folder: Path, key: str, how: str, *plug: str) -> tuple[str
         server = Server(folder, how)
         alive = server.up()
         assert alive, "the server did not come up again"
-    server.stop()
+    while not server.stop():
+        deaths += 1
+        server = Server(folder, how)
+        assert server.up(), "the server did not come up again"
     journal = SegmentJournal(folder / "journal")
     records = SqlRecords(f"sqlite:///{folder / 'records.sqlite'}")
     try:
@@ -188,7 +195,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, 
     seeded.mkdir()
     server = Server(seeded, "copy")
     assert server.up()
-    server.stop()
+    assert server.stop()
     records = SqlRecords(f"sqlite:///{seeded / 'records.sqlite'}")
     key, _ = Accounts(records, SystemClock().now).make_key("crash", ("events",), shop="default", who="test")
     records.close()
