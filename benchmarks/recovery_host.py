@@ -27,7 +27,7 @@ LONGEST_S = 600.0
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What is fed before the kill: four events for each of ``keys`` keys of each entity, a snapshot, then the tail."""
 
-    keys: int = 700_000
+    keys: int = 540_000
     """Of each of the two entities; a few of them are missed by the draw."""
     tail: int = 500_000
     """Events after the snapshot: what a start has to fold again."""
