@@ -31,8 +31,6 @@ BESIDE_A_CALLER = 1024
 """At most so many rows share a cycle with callers who wait. With 200 rules a cycle of 1024 rows takes half as long
 again as one of 256 (what a rule costs a cycle, not a row, is most of it): fewer would keep nobody waiting less for
 long, and the lane would not keep up."""
-SHARES = 2
-"""A slice goes to the disk while the next one is folded: a body of many rows is cut in at least so many."""
 
 
 class Refused(msgspec.Struct, frozen=True):
