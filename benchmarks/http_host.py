@@ -26,6 +26,9 @@ from tocsin.runtime.collector import calm
 from tocsin.server.main import Web, configured, serve
 
 STARTS_S = 60.0
+SETTLES_S = 5.0
+IDLE_S = 0.04
+"""Processor seconds in half a second that a server takes with nothing to do, at most."""
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -93,12 +96,12 @@ class Host:
 
     def settled_cpu_s(self) -> float:
         """Return the same once it has nothing left to do: what it writes behind its answers counts as well."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + SETTLES_S
         before = self.cpu_s()
         while time.monotonic() < until:
             time.sleep(0.5)
             now = self.cpu_s()
-            if now - before <= 0.02:
+            if now - before <= IDLE_S:
                 return now
             before = now
         return before
