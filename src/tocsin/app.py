@@ -295,6 +295,8 @@ class Tocsin:
             self.snapshots,
             every_s=60.0 * self.settings.snapshot_minutes,
             every_events=self.settings.snapshot_events,
+            # Two of them must stand before the journal can shrink again.
+            every_bytes=self.settings.journal_bytes // 4,
             put_in_place=self._covered,
         )
 

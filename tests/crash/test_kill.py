@@ -212,13 +212,13 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, 
 def places(counts: dict[str, int], seed: int, number: int) -> list[tuple[str, int]]:
     """Return random places: bytes of journal and snapshots, and steps around syncs, folders and actions.
 
-    How many snapshots there are, and so how often a folder changes, depends on the machine: of those the first half.
+    How many snapshots there are, and so how often a folder changes, depends on the machine: of those the first fifth.
     """
     rng = random.Random(seed)
     found = []
     for index in range(number):
         kind = KINDS[index % len(KINDS)]
-        found.append((kind, rng.randint(1, counts[kind] // (2 if kind in BY_CHANCE else 1))))
+        found.append((kind, rng.randint(1, max(1, counts[kind] // (5 if kind in BY_CHANCE else 1)))))
     return found
 
 

@@ -249,6 +249,11 @@ class EmbeddedHost:
         return self._outbox.waiting_events
 
     @property
+    def journaled_bytes(self) -> int:
+        """Bytes of blocks that went to the journal since the start, those on their way included."""
+        return self._outbox.taken
+
+    @property
     def unwritten_bytes(self) -> int:
         """Bytes that were folded and are not on disk yet."""
         return self._outbox.waiting_bytes

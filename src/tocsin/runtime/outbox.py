@@ -76,6 +76,8 @@ class Outbox:
         refused: Callable[[str], None],
         most_events: int,
     ) -> None:
+        self.taken = 0
+        """Bytes of blocks that were put since the start."""
         self.refusing = ""
         """Why the disk takes nothing just now; empty when it does."""
         self.journal = journal
@@ -116,6 +118,7 @@ class Outbox:
             if not ended:
                 self._waiting.append(parcel)
                 self._bytes += parcel.size
+                self.taken += parcel.size
                 self._events += parcel.rows
                 self._ready.notify()
         if ended:

@@ -55,7 +55,7 @@ State: TypeAlias = "tuple[dict[str, Any], dict[str, np.ndarray]]"
 SMALL_BYTES = 64_000_000
 """A state up to this size is copied: that takes a few milliseconds."""
 PARTS = ("fold", "ids", "views")
-NICE = 10
+NICE = 5
 """The child gives way to those who answer callers."""
 _PR_SET_PDEATHSIG = 1
 log = logging.getLogger(__name__)
@@ -66,8 +66,9 @@ class Snapshotter:
 
     Parameters
     ----------
-    every_s, every_events
-        A snapshot is due when so much time and at least one event, or so many events, have passed since the last one.
+    every_s, every_events, every_bytes
+        A snapshot is due when so much time and at least one event, or so many events or bytes of the journal, have
+        passed since the last one: what no snapshot covers cannot leave the journal.
     put_in_place
         Called with the seq of each snapshot that is in place, in a thread of the snapshotter.
     """
@@ -79,12 +80,16 @@ class Snapshotter:
         *,
         every_s: float,
         every_events: int,
+        every_bytes: int,
         put_in_place: Callable[[int], None],
     ) -> None:
         self._host = host
         self._store = store
         self._every_s = every_s
         self._every_events = every_events
+        self._every_bytes = every_bytes
+        self._bytes = 0
+        """What the host had journaled at the last snapshot."""
         self._put_in_place = put_in_place
         self._seq = self._placed = 0
         """Seq of the snapshot that was taken last, and of the one that was put in place last."""
@@ -103,7 +108,9 @@ class Snapshotter:
         events = self._host.stamper.seq - self._seq
         if events and (self._thread is None or not self._thread.is_alive()):
             late = time.monotonic() - self._at >= self._every_s
-            if (late or events >= self._every_events) and self._is_ready():
+            many = self._host.journaled_bytes - self._bytes >= self._every_bytes
+            if (late or many or events >= self._every_events) and self._is_ready():
+                self._bytes = self._host.journaled_bytes
                 self.take()
 
     def take(self) -> threading.Thread:

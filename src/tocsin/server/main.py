@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from tocsin.app import Tocsin
     from tocsin.server.bodies import Receive, Scope, Send
 
-SWITCH_S = 0.0001
-"""So long one thread holds the interpreter while another waits for it: 5 ms, the default, is an eternity for a caller."""
+SWITCH_S = 0.0005
+"""So long one thread holds the interpreter while another waits: 5 ms, the default, is an eternity for a caller."""
 OPEN_S = 10
 """How long answers under way may take after the order to stop."""
 _API = ("/v1/", "/openapi.json", "/healthz", "/readyz", "/metrics")
