@@ -15,8 +15,8 @@ from benchmarks.flow import STEP_US, STREAM_RIVALS, agreement, ask, plain_values
 from benchmarks.plane import EXACT
 from benchmarks.stream import Stream
 
-IDS = 220_000_000
-"""Identities that the host remembers: more than six minutes of the stream, within which duplicates must be exact."""
+IDS = 64_000_000
+"""Identities that the host remembers, the default: under two minutes of the stream, and 2.4 GB of every snapshot."""
 
 
 class Found(msgspec.Struct):
