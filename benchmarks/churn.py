@@ -18,10 +18,12 @@ from benchmarks.flow_windows import live_keys, state_bytes
 from benchmarks.plane import DURABLE, EXACT, READS
 from tocsin.flow.hashing import Hasher
 from tocsin.flow.names import Names
-from tocsin.flow.wide.rows import Keyed, Values
+from tocsin.flow.wide.rows import Keyed, Typed, Values
 from tocsin.flow.wide.windows import WideWindows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tocsin.flow.batch import PlainBatch
 
 BATCH = 8192
@@ -52,6 +54,16 @@ class FreshRows(Keyed):
 
     def _fixed(self, name: str, scale: int) -> Values:
         return (self.numbers % np.uint64(90_000)).astype(np.int64), self._there
+
+    def _text_hashes(self, name: str) -> Values:
+        raise KeyError(name)
+
+    def _typed(self, root: str, name: str, type_: str) -> Typed:
+        raise KeyError(name)
+
+    def strings(self, root: str, name: str, rows: np.ndarray | None) -> Sequence[str]:
+        """No window that is declared here reads a text."""
+        raise KeyError(name)
 
     def currencies(self, default: str) -> np.ndarray:
         """Return the hash of every row's currency."""

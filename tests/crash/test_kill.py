@@ -212,13 +212,13 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, 
 def places(counts: dict[str, int], seed: int, number: int) -> list[tuple[str, int]]:
     """Return random places: bytes of journal and snapshots, and steps around syncs, folders and actions.
 
-    How many snapshots there are, and so how often a folder changes, depends on the machine: of those the first fifth.
+    How many snapshots there are, and so how often a folder changes, depends on the machine: of those the first half.
     """
     rng = random.Random(seed)
     found = []
     for index in range(number):
         kind = KINDS[index % len(KINDS)]
-        found.append((kind, rng.randint(1, max(1, counts[kind] // (5 if kind in BY_CHANCE else 1)))))
+        found.append((kind, rng.randint(1, max(1, counts[kind] // (2 if kind in BY_CHANCE else 1)))))
     return found
 
 
@@ -227,6 +227,10 @@ def check(calm: tuple[Path, str, str, list[str], dict[str, int]], place: tuple[s
     how = "fork" if place[1] % 2 else "copy"
     found, done, deaths = run(seeded, folder, key, how, place[0], str(place[1]))
     shutil.rmtree(folder)
+    if not deaths and place[0] in BY_CHANCE and place[1] > 1:
+        # A slower run takes fewer snapshots and did not come so far: the same kind of place, earlier.
+        check(calm, (place[0], place[1] // 2), folder)
+        return
     assert deaths == 1, f"the plug was not pulled at {place}"
     assert len(done) == len(set(done)), "something was done twice"
     assert sorted(done) == sorted(effects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from tocsin.flow.hashing import joined_columns
@@ -22,21 +23,21 @@ class Cells(Keyed):
 
     hasher: Hasher
 
+    @abstractmethod
     def cells(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Return (tags uint8 [n], cells uint64 [n]) of a field, None where it has none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def buffer(self) -> np.ndarray:
         """Return where texts lie."""
-        raise NotImplementedError
 
+    @abstractmethod
     def plain(self) -> Keyed:
         """Return the same rows made from events."""
-        raise NotImplementedError
 
+    @abstractmethod
     def owners(self) -> np.ndarray:
         """Return the hash of the shop of each row."""
-        raise NotImplementedError
 
     def _keys(self, name: str) -> Values:
         found = self.cells(name)

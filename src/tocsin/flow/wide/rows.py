@@ -6,6 +6,7 @@ and kept with the batch. ``Rows`` is also a ``core.desk.Batch``, so desks, filte
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -34,7 +35,7 @@ Typed = tuple[np.ndarray, np.ndarray | None]
 """(values [n], codes int8 [n] or None)."""
 
 
-class Keyed:
+class Keyed(ABC):
     """What rows of events and rows of their items have in common: hashed and fixed-point columns of named fields."""
 
     n: int
@@ -69,9 +70,9 @@ class Keyed:
         """
         return self._once(("typed", root, name, type_), lambda: self._typed(root, name, type_))
 
+    @abstractmethod
     def strings(self, root: str, name: str, rows: np.ndarray | None) -> Sequence[str]:
         """Return the texts of a field in these rows (positions; None: all), "" where ``typed`` says missing."""
-        raise NotImplementedError
 
     def _once(self, name: tuple[object, ...], make: Callable[[], T]) -> T:
         kept: T | None = self._kept.get(name)
@@ -79,20 +80,25 @@ class Keyed:
             kept = self._kept[name] = make()
         return kept
 
+    @abstractmethod
     def _keys(self, name: str) -> Values:
-        raise NotImplementedError
+        """Make the column of ``keys``."""
 
+    @abstractmethod
     def _identities(self, name: str) -> Values:
-        raise NotImplementedError
+        """Make the column of ``identities``."""
 
+    @abstractmethod
     def _text_hashes(self, name: str) -> Values:
-        raise NotImplementedError
+        """Make the column of ``text_hashes``."""
 
+    @abstractmethod
     def _fixed(self, name: str, scale: int) -> Values:
-        raise NotImplementedError
+        """Make the column of ``fixed``."""
 
+    @abstractmethod
     def _typed(self, root: str, name: str, type_: str) -> Typed:
-        raise NotImplementedError
+        """Make the column of ``typed``."""
 
 
 class Rows(PlainBatch, Keyed):
