@@ -12,6 +12,7 @@ from tocsin.server import governance
 from tocsin.server.audit import note
 from tocsin.server.problems import Refusal
 from tocsin.server.replies import doc, house, person, raw_body, read, reply
+from tocsin.server.settling import folded, taken
 
 if TYPE_CHECKING:
     from tocsin.app import Tocsin
@@ -47,30 +48,33 @@ def put(request: Request, name: str, body: Body) -> Response:
     wish = read(body, Window)
     if wish.name != name:
         raise Refusal(422, "out-of-range", "the window's name is not the one in the address", field="name")
-    tocsin, who = house(request), person(request).name
-    with _CHANGING:
-        kept = [window for window in tocsin.fold.house.own if window.name != name]
-        _declare(tocsin, [*kept, wish], who)
-    note(tocsin.records, tocsin.clock.now(), who, "window.declared", name, span_s=wish.span_s)
+    tocsin = house(request)
+    _change(tocsin, name, wish, person(request).name)
     return reply(_page(tocsin))
 
 
 @router.delete("/v1/windows/{name}", **doc(governance.WindowPage))
 def drop(request: Request, name: str) -> Response:
     """Take a window away; rules that read it find it missing."""
-    tocsin, who = house(request), person(request).name
-    with _CHANGING:
-        kept = [window for window in tocsin.fold.house.own if window.name != name]
-        if len(kept) == len(tocsin.fold.house.own):
-            raise NotFound(f"nobody has declared a window {name}")
-        _declare(tocsin, kept, who)
-    note(tocsin.records, tocsin.clock.now(), who, "window.dropped", name)
+    tocsin = house(request)
+    _change(tocsin, name, None, person(request).name)
     return reply(_page(tocsin))
 
 
-def _declare(tocsin: "Tocsin", wanted: list[Window], who: str) -> None:
-    documents: list[Any] = msgspec.to_builtins(wanted)
-    tocsin.fold.house.check(documents)
-    tocsin.configure("tocsin.windows", {"windows": documents}, who).result(10.0)
-    # The answer lists what is in force: the change is folded right behind its acknowledgement.
-    tocsin.host.settle().result(10.0)
+def _change(tocsin: "Tocsin", name: str, wish: Window | None, who: str) -> None:
+    """Journal the whole list with the window of this name replaced, or taken away, and wait until it is in force."""
+    with _CHANGING:
+        # What an earlier change put on disk must be in force before the list is made: it would be lost otherwise.
+        folded(tocsin.host, "nothing was changed")
+        own = tocsin.fold.house.own
+        kept = [window for window in own if window.name != name]
+        if wish is None and len(kept) == len(own):
+            raise NotFound(f"nobody has declared a window {name}")
+        documents: list[Any] = msgspec.to_builtins(kept if wish is None else [*kept, wish])
+        tocsin.fold.house.check(documents)
+        taken(lambda: tocsin.configure("tocsin.windows", {"windows": documents}, who), "the declared windows")
+        if wish is None:
+            note(tocsin.records, tocsin.clock.now(), who, "window.dropped", name)
+        else:
+            note(tocsin.records, tocsin.clock.now(), who, "window.declared", name, span_s=wish.span_s)
+        folded(tocsin.host, "the change is on disk, but not in force yet")
