@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,17 @@ def test_zstd_is_unpacked(wide: Site, pack: Any) -> None:
     one = json.dumps(wide.payment()).encode()
     assert packed(wide, pack(one), ONE).json()["accepted"] == 1
     assert packed(wide, pack(one), ONE, "/v1/verdicts").json()["replayed"] is True
+
+
+def test_frames_and_members_after_one_another_are_one_body(wide: Site) -> None:
+    """What was packed piece by piece counts in full; with garbage behind it nothing of it is accepted."""
+    pieces = [(lines(*(wide.payment() for _ in range(10))) + "\n").encode() for _ in range(3)]
+    for coding, pack in (("zstd", zstandard.compress), ("gzip", gzip.compress)):
+        body = b"".join(pack(piece) for piece in pieces)
+        told = post(wide, body, LINES, **{"Content-Encoding": coding}).json()
+        assert told["accepted"] + told["duplicates"] == 30
+        answer = post(wide, pack(lines(wide.payment()).encode()) + b"garbage", LINES, **{"Content-Encoding": coding})
+        assert "what follows a" in is_problem(answer, 400, "malformed")["detail"]
 
 
 @pytest.mark.parametrize("pack", [zstandard.compress, streamed])

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import zstandard
 
 from tocsin.errors import BadEvent
 from tocsin.server.problems import Refusal
+from tocsin.server.unpacking import Gzip, unzstd
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterator, MutableMapping
+    from collections.abc import Awaitable, Callable, Generator, MutableMapping
 
     Scope = MutableMapping[str, Any]
     Message = MutableMapping[str, Any]
@@ -25,10 +24,6 @@ ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 JSON = "application/json"
-GZIP_WINDOW = 31  # zlib's number for "gzip header, largest window"
-CHUNK = 262_144
-ZSTD_WINDOW = 1 << 23
-"""Largest window of a zstd frame, what every level up to 19 uses: a frame may not ask for more memory than that."""
 GZIP = ("gzip", "x-gzip")
 BODY_S = 30
 """How long a body may take: a caller who sends a byte a second must not hold a connection for ever."""
@@ -104,7 +99,7 @@ def _resumed(begun: Generator[Any, Any, Message], waits: Any) -> Generator[Any, 
 
 
 async def _read(receive: Receive, encoding: str, most: int) -> bytes:
-    unpack = _Gzip() if encoding in GZIP else None
+    unpack = Gzip() if encoding in GZIP else None
     parts: list[bytes] = []
     size = packed = 0
     while True:
@@ -125,58 +120,12 @@ async def _read(receive: Receive, encoding: str, most: int) -> bytes:
     if unpack is not None and not unpack.ended:
         raise Refusal(400, "malformed", "the gzip stream is cut off")
     body = parts[0] if len(parts) == 1 else b"".join(parts)
-    return _unzstd(body, most) if encoding == "zstd" else body
-
-
-class _Gzip:
-    """One gzip stream, unpacked piece by piece."""
-
-    def __init__(self) -> None:
-        self._inner: Any = zlib.decompressobj(GZIP_WINDOW)
-
-    @property
-    def ended(self) -> bool:
-        return bool(self._inner.eof)
-
-    def pieces(self, chunk: bytes, room: int) -> Iterator[bytes]:
-        """Yield what a packed chunk holds, at most one piece more than there is room for: a bomb stops here."""
-        unpack, waiting = self._inner, chunk
-        while waiting and not unpack.eof:
-            try:
-                piece = unpack.decompress(waiting, CHUNK)
-            except zlib.error as error:
-                raise Refusal(400, "malformed", "the body is not gzip") from error
-            waiting = unpack.unconsumed_tail
-            yield piece
-            room -= len(piece)
-            if room < 0:
-                return
-        if unpack.eof and (unpack.unused_data or waiting):
-            raise Refusal(400, "malformed", "something follows the gzip stream")
-
-
-def _unzstd(packed: bytes, most: int) -> bytes:
-    """Return what one zstd frame holds; 413 as soon as it is more than ``most`` bytes, 400 where it is none."""
-    reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).stream_reader(packed, read_across_frames=False)
-    parts: list[bytes] = []
-    size = 0
-    try:
-        while piece := reader.read(CHUNK):
-            size += len(piece)
-            if size > most:
-                raise _too_large(most)
-            parts.append(piece)
-        length = zstandard.frame_content_size(packed)
-    except zstandard.ZstdError as error:
-        raise Refusal(400, "malformed", "the body is not zstd, or its window is too large") from error
-    if length < 0:
-        # A frame that does not say how long it is: now that it is known to be small, look whether it ends.
-        whole = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj()
-        whole.decompress(packed)
-        length = size if whole.eof else -1
-    if length != size:
-        raise Refusal(400, "malformed", "the zstd stream is cut off")
-    return b"".join(parts)
+    if encoding != "zstd":
+        return body
+    parts = list(unzstd(body, most))
+    if sum(map(len, parts)) > most:
+        raise _too_large(most)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _too_large(most: int) -> Refusal:
