@@ -25,12 +25,14 @@ from tocsin.flow.fold import Fold
 from tocsin.flow.hashing import Hasher
 from tocsin.flow.wide.jit import AVAILABLE
 from tocsin.ledger import blocks
+from tocsin.ledger.compactor import WriterProcess
 from tocsin.ledger.history import History
 from tocsin.ledger.journal import SegmentJournal
+from tocsin.ledger.keep import Keep
 from tocsin.ledger.memory import MemoryJournal, MemoryRecords
 from tocsin.ledger.models import ModelStore
 from tocsin.ledger.records import SqlRecords
-from tocsin.ledger.retention import Keep, Retention
+from tocsin.ledger.retention import Retention
 from tocsin.ledger.snapshots import Snapshot, SnapshotStore
 from tocsin.ledger.vault import KeyVault
 from tocsin.ledger.views import Views
@@ -326,6 +328,8 @@ class Tocsin:
             self.journal,
             self.history,
             Keep.parse(self.settings.journal_keep_days),
+            # In a process of its own: it takes more of an interpreter than those who ask for verdicts could spare.
+            WriterProcess(self.history.folder),
             journal_bytes=self.settings.journal_bytes,
             everything=self.settings.history,
             now=self.clock.now,

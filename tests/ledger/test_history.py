@@ -21,7 +21,8 @@ from tocsin.errors import Misconfigured
 from tocsin.ledger.blocks import block_from
 from tocsin.ledger.history import MANIFEST, History
 from tocsin.ledger.journal import SegmentJournal
-from tocsin.ledger.retention import Keep, Retention, kept_events, served_features
+from tocsin.ledger.keep import Keep
+from tocsin.ledger.retention import kept_events, served_features
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,58 +232,4 @@ def test_files_go_when_their_day_is_over_and_the_history_knows_how_far_it_reache
     assert history.expire(now + 1000 * DAY, lambda table: 1) > 0
     assert History(tmp_path / "history").through() == through
     assert not list((tmp_path / "history").glob("table=*/*/*"))
-    journal.close()
-
-
-def test_days_are_read_from_a_setting() -> None:
-    """A wrong setting names the part that is wrong."""
-    keep = Keep.parse("30, label.given=400, tocsin.*=90")
-    assert [keep.days(name) for name in ("x", "label.given", "tocsin.mode")] == [30, 400, 90]
-    assert (keep.longer("label.given"), keep.longer("x"), keep.ever("x")) == (True, False, True)
-    for wrong in ("", "x", "30, label.given", "30, a=b", "0"):
-        with pytest.raises(Misconfigured, match="journal_keep_days"):
-            Keep.parse(wrong)
-
-
-@pytest.mark.parametrize("everything", [True, False])
-def test_retention_bounds_the_journal_and_loses_nothing_that_is_kept_longer(tmp_path: Path, everything: bool) -> None:
-    """Past its bound the journal shrinks as far as snapshots cover it; labels and control events are in the history."""
-    journal, history = journal_of(tmp_path), History(tmp_path / "history", disk=QuickDisk())
-    retention = Retention(journal, history, EVERY, journal_bytes=4000, everything=everything, now=lambda: NOON + DAY)
-    wanted = [bare(event) for event in journal.read() if EVERY.longer(event.type)]
-    while retention.step():
-        pass
-    assert journal.first() == 1
-    assert retention.overdue > 0
-    journal.covered(journal.last()[0])
-    while retention.step():
-        pass
-    assert journal.bytes() <= 4000
-    assert retention.overdue == 0
-    assert journal.first() > 20
-    assert [bare(event) for event in kept_events(history, journal, "label.given", "tocsin.mode")] == wanted
-    assert all(not entry.whole for entry in history.entries())
-    assert not list(history.read("order.placed"))
-    journal.close()
-
-
-def test_retention_works_in_the_background_and_takes_everything_up_while_there_is_room(tmp_path: Path) -> None:
-    """With room left whole segments enter the history and none is removed; old ones go for their age."""
-    journal, history = journal_of(tmp_path), History(tmp_path / "history", disk=QuickDisk())
-    now = [NOON]
-    retention = Retention(journal, history, EVERY, journal_bytes=1 << 40, everything=True, now=lambda: now[0])
-    retention.start()
-    for _ in range(200):
-        if history.through() == journal.closed()[-1].last:
-            break
-        retention._end.wait(0.05)
-    retention.stop()
-    assert all(entry.whole for entry in history.entries())
-    assert (journal.first(), retention.fault) == (1, "")
-    journal.covered(99)
-    now[0] = NOON + 4000 * DAY
-    while retention.step():
-        pass
-    assert journal.first() == history.through() + 1
-    assert not list((tmp_path / "journal").glob("spare-*"))
     journal.close()

@@ -10,7 +10,7 @@ import click
 from tocsin import config
 from tocsin.ledger.history import History
 from tocsin.ledger.journal import SegmentJournal
-from tocsin.ledger.retention import Keep
+from tocsin.ledger.keep import Keep
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,23 +3,25 @@
 ``history/table=order.placed/day=2026-11-11/<first seq>-<last seq>.parquet``, a table an event type, a day (UTC, of tau)
 a folder, a file a segment; served features of the bulk lane in ``table=features.<desk>``. ``manifest.ndjson`` has one
 line a segment, in order; a file that no line names does not count, and the next writer removes it. So a segment is in
-the history once or not at all, wherever the process was killed.
+the history once or not at all, wherever the process was killed. Only who owns the ``History`` writes that line; the
+files may be written by another process (``tocsin.ledger.compactor``).
 
 Polars, and what needs it, is imported by those who read or write: a start that does neither is shorter.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from tocsin.errors import Misconfigured
+from tocsin.errors import Misconfigured, Retryable
 from tocsin.ledger.disk import Disk
+from tocsin.ledger.files import File, Files, alone, day_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,16 +33,6 @@ if TYPE_CHECKING:
     from tocsin.ledger.shelf import Closed
 
 MANIFEST = "manifest.ndjson"
-_ZSTD_LEVEL = 3
-
-
-class File(msgspec.Struct, frozen=True):
-    """One Parquet file, by its path in the folder."""
-
-    path: str
-    table: str
-    day: str
-    rows: int
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -53,12 +45,15 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class History:
-    """The history in one folder. One writer (``compact``, ``rewrite``, ``expire``), after ``clean``; any readers."""
+    """The history in one folder. One writer at a time, after ``clean``; any readers."""
 
     def __init__(self, folder: Path | str, *, disk: Disk | None = None) -> None:
         self.folder = Path(folder)
         self._disk = disk or Disk()
+        self._files = Files(self.folder, self._disk)
         self._guard = threading.Lock()
+        self._before: list[None] = []
+        """One each for those who go before a segment that is being taken up."""
         self._entries = self._read()
 
     # Reading ----------------------------------------------------------------------------------------------------
@@ -100,15 +95,13 @@ class History:
     # Writing ----------------------------------------------------------------------------------------------------
 
     def clean(self) -> None:
-        """Remove what an interrupted writer left behind."""
+        """Remove what an interrupted writer left behind; Retryable where it has not ended yet."""
         with self._guard:
-            self._disk_folder(self.folder)
-            listed = {self.folder / file.path for file in self.files()}
-            for path in self.folder.glob("table=*/day=*/*"):
-                if path not in listed:
-                    path.unlink()
-            if (self.folder / MANIFEST).exists():
-                self._store(self._entries)
+            self._files.make(self.folder)
+            with alone(self.folder):
+                self._files.sweep({file.path for file in self.files()})
+                if (self.folder / MANIFEST).exists():
+                    self._store(self._entries)
 
     def compact(
         self,
@@ -118,29 +111,49 @@ class History:
         whole: bool,
         pause: Callable[[], object] = lambda: None,
     ) -> Entry:
-        """Take up a closed segment: events whose type is ``wanted``, and all columns.
+        """Take up a closed segment in this process: events whose type is ``wanted``, and all columns.
 
-        ``whole`` is noted with it. ``pause`` is called before every record and may wait, to leave the processor to
-        others. Misconfigured where the history reaches into it already. OSError where the disk refuses: nothing was
-        taken up then.
+        ``pause`` is called before every record and may wait. Retryable where events of the history were changed
+        meanwhile; else as ``take_up``.
         """
-        import polars as pl
+        from tocsin.ledger.compaction import compacted
 
-        from tocsin.ledger.compaction import day_of, frames_of
-        from tocsin.ledger.tables import FEATURES, frame_of_columns
+        def write(void: Callable[[], bool]) -> list[File] | None:
+            def paused() -> None:
+                pause()
+                if void():
+                    raise Retryable("history: what it holds is being changed", after_s=0.0)
 
+            return compacted(segment, wanted, self._files, paused)
+
+        entry = self.take_up(segment, write, whole=whole)
+        if entry is None:
+            raise Retryable("history: what it holds is being changed", after_s=0.0)
+        return entry
+
+    def take_up(
+        self, segment: Closed, write: Callable[[Callable[[], bool]], list[File] | None], *, whole: bool
+    ) -> Entry | None:
+        """Take up a closed segment whose files ``write`` puts in place, durable; None where it says None.
+
+        ``write`` gets a function that says whether it is to end early with None, because somebody wants to change what
+        was written. ``whole`` is noted with the segment. Misconfigured where the history reaches into it already. Where
+        ``write`` fails, or the disk refuses (OSError), nothing was taken up.
+        """
         with self._guard:
             if segment.first <= self.through():
                 raise Misconfigured(
                     f"history: it reaches to seq {self.through()}, {segment.path} begins with {segment.first}: they "
                     f"are not of one run; restore both from one backup, or move {self.folder} away"
                 )
-            frames, columns = frames_of(segment, wanted, pause)
-            stem = f"{segment.first:020d}-{segment.last:020d}"
-            files = [self._write(pl.concat(parts), table, day, stem) for (table, day), parts in frames.items()]
-            for number, one in enumerate(columns):
-                day = day_of(int(one.tau[0]))
-                files.append(self._write(frame_of_columns(one), FEATURES + one.desk, day, f"{stem}-{number:06d}"))
+            files = None
+            try:
+                files = write(lambda: bool(self._before))
+            finally:
+                if files is None:
+                    self._files.sweep((), f"{segment.first:020d}-{segment.last:020d}")
+            if files is None:
+                return None
             entry = Entry(segment.first, segment.last, whole, files)
             self._append(entry)
             return entry
@@ -149,11 +162,12 @@ class History:
         """Replace events by what ``change`` makes of them, file by file; return how many changed.
 
         ``holding``: bytes that every event to change holds in its data or subject; rows without them are passed over.
+        A segment that is just being taken up is taken up again later: it may hold them.
         """
         from tocsin.ledger.tables import FEATURES
 
         changed = 0
-        with self._guard:
+        with self._first(), self._guard:
             for file in self.files():
                 if not file.table.startswith(FEATURES):
                     changed += self._rewrite(file, change, holding.decode())
@@ -161,8 +175,6 @@ class History:
 
     def expire(self, now: int, days: Callable[[str], int]) -> int:
         """Remove the files whose day lies more than ``days(table)`` before ``now``; return how many went."""
-        from tocsin.ledger.compaction import day_of
-
         with self._guard:
             entries, leaving = [], []
             for entry in self._entries:
@@ -178,6 +190,14 @@ class History:
             for file in leaving:
                 (self.folder / file.path).unlink()
             return len(leaving)
+
+    @contextmanager
+    def _first(self) -> Iterator[None]:
+        self._before.append(None)
+        try:
+            yield
+        finally:
+            self._before.pop()
 
     def _rewrite(self, file: File, change: Callable[[Event], Event], holding: str) -> int:
         import polars as pl
@@ -195,30 +215,10 @@ class History:
         others = [msgspec.structs.replace(change(event), seq=event.seq, tau=event.tau) for event in events]
         changed = sum(one != other for one, other in zip(events, others, strict=True))
         if changed:
-            self._put(frame_of(file.table, others), self.folder / file.path)
+            self._files.put(frame_of(file.table, others), file.path)
         return changed
 
     # Files ------------------------------------------------------------------------------------------------------
-
-    def _write(self, frame: pl.DataFrame, table: str, day: str, stem: str) -> File:
-        name = f"table={table}/day={day}/{stem}.parquet"
-        path = self.folder / name
-        self._disk_folder(path.parent)
-        self._put(frame, path)
-        return File(name, table, day, frame.height)
-
-    def _disk_folder(self, folder: Path) -> None:
-        """Make a folder with its parents, durable."""
-        if not folder.is_dir():
-            self._disk_folder(folder.parent)
-            folder.mkdir(mode=0o700, exist_ok=True)
-            self._disk.sync_folder(folder.parent)
-
-    def _put(self, frame: pl.DataFrame, path: Path) -> None:
-        # In memory first (some MB at most), so that every refusal of the disk is an OSError of one place.
-        made = io.BytesIO()
-        frame.write_parquet(made, compression="zstd", compression_level=_ZSTD_LEVEL)
-        self._disk.replace(path, made.getvalue())
 
     def _read(self) -> list[Entry]:
         path = self.folder / MANIFEST

@@ -6,10 +6,9 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from tocsin.core.events import DAY, HOUR
 from tocsin.errors import Misconfigured, Retryable
+from tocsin.ledger.compactor import Pace
 from tocsin.ledger.shelf import removing
 
 if TYPE_CHECKING:
@@ -17,59 +16,17 @@ if TYPE_CHECKING:
 
     from tocsin.core.events import Event
     from tocsin.ledger.blocks import Columns
+    from tocsin.ledger.compactor import Writer
+    from tocsin.ledger.files import File
     from tocsin.ledger.history import History
     from tocsin.ledger.journal import SegmentJournal
+    from tocsin.ledger.keep import Keep
     from tocsin.ledger.memory import MemoryJournal
 
 EVERY_S = 1.0
-GIVE_WAY_S = 0.02
+MOST_S = 60.0
+"""What fails is tried again ever later, at most after so long."""
 log = logging.getLogger(__name__)
-
-
-class Keep(msgspec.Struct, frozen=True):
-    """How many days events are kept, by type; 0: they never enter the history."""
-
-    default: int
-    types: dict[str, int] = {}
-    prefixes: dict[str, int] = {}
-
-    @classmethod
-    def parse(cls, text: str) -> Keep:
-        """Return what a setting says: days for all, then ``type=days`` or ``prefix*=days``; Misconfigured otherwise.
-
-        >>> keep = Keep.parse("30, label.given=400, tocsin.*=400, http.request=0")
-        >>> keep.days("order.placed"), keep.days("tocsin.verdict"), keep.longer("http.request")
-        (30, 400, False)
-        """
-        first, *rest = [part.strip() for part in text.split(",")]
-        types: dict[str, int] = {}
-        prefixes: dict[str, int] = {}
-        for part in rest:
-            name, _, days = part.partition("=")
-            if not name.strip() or not days.strip().isdecimal():
-                raise Misconfigured(f"settings: journal_keep_days holds {part!r}; it must be type=days")
-            target = prefixes if name.strip().endswith("*") else types
-            target[name.strip().removesuffix("*")] = int(days)
-        if not first.isdecimal() or not int(first):
-            raise Misconfigured(f"settings: journal_keep_days begins with {first!r}; it must be a number of days")
-        return cls(int(first), types, prefixes)
-
-    def days(self, name: str) -> int:
-        """Return how many days events of that type, or rows of that table, are kept."""
-        if name in self.types:
-            return self.types[name]
-        for prefix, days in self.prefixes.items():
-            if name.startswith(prefix):
-                return days
-        return self.default
-
-    def longer(self, name: str) -> bool:
-        """Return whether it is kept longer than the journal is: then no segment goes before it is in the history."""
-        return self.days(name) > self.default
-
-    def ever(self, name: str) -> bool:
-        """Return whether it enters the history at all."""
-        return self.days(name) > 0
 
 
 class Retention:
@@ -79,7 +36,7 @@ class Retention:
     default is in the history, and (3) the journal is larger than ``journal_bytes`` or the segment is older than the
     default. With ``everything`` all types are taken into the history as segments close; where that cannot keep up and
     the journal reaches its bound, only what is kept longer is, and the history's manifest says which segments are not
-    whole. While ``busy()`` nothing is taken up that the bound does not demand.
+    whole. While ``busy()`` nothing is taken up that the bound does not demand, and who writes stands still.
     """
 
     def __init__(
@@ -87,6 +44,7 @@ class Retention:
         journal: SegmentJournal,
         history: History,
         keep: Keep,
+        writer: Writer,
         *,
         journal_bytes: int,
         everything: bool,
@@ -100,6 +58,7 @@ class Retention:
         self._journal = journal
         self._history = history
         self._keep = keep
+        self._writer = writer
         self._most = journal_bytes
         self._everything = everything
         self._now = now
@@ -113,15 +72,16 @@ class Retention:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the segment under way."""
+        """End at once: what was being taken up is taken up after the next start."""
         self._end.set()
         if self._thread.ident is not None:
             self._thread.join()
+        self._writer.rest()
 
     def step(self) -> bool:
         """Do what is most urgent, at most one segment's worth; return whether there was anything."""
-        pressed = self._journal.bytes() > self._most
-        done = self._take_up(pressed) or self._remove()
+        done = self._remove()
+        done = self._take_up(pressed=self._over()) or done
         self.overdue = max(0, self._journal.bytes() - self._most)
         if self._now() - self._expired > HOUR:
             with removing(self._journal.folder) as may:
@@ -130,21 +90,32 @@ class Retention:
                     self._history.expire(self._now(), self._keep.days)
         return done
 
-    def _take_up(self, pressed: bool) -> bool:
+    def _over(self) -> bool:
+        return self._journal.bytes() > self._most
+
+    def _take_up(self, *, pressed: bool) -> bool:
         waiting = [one for one in self._journal.closed() if one.last > self._history.through()]
         if not waiting or not (self._everything or pressed or self._old(waiting[0].path.stat().st_mtime)):
             return False
         whole = self._everything and not pressed
         if whole and self._busy():
             return False
-        wanted = self._keep.ever if whole else self._keep.longer
-        self._history.compact(waiting[0], wanted, whole=whole, pause=self._give_way if whole else lambda: None)
-        return True
 
-    def _give_way(self) -> None:
-        """Wait while others need the processor, as long as there is room for what comes meanwhile."""
-        while self._busy() and self._journal.bytes() <= self._most and not self._end.wait(GIVE_WAY_S):
-            pass
+        def write(void: Callable[[], bool]) -> list[File] | None:
+            def pace() -> Pace:
+                return Pace.END if self._end.is_set() or void() else self._pace() if whole else Pace.RUN
+
+            return self._writer.write(waiting[0], self._keep, whole=whole, pace=pace)
+
+        return self._history.take_up(waiting[0], write, whole=whole) is not None
+
+    def _pace(self) -> Pace:
+        """Say how a whole segment is to go on: it waits for others as long as there is room for what comes."""
+        if self._over():
+            self._remove()
+            if self._over():
+                return Pace.END
+        return Pace.WAIT if self._busy() else Pace.RUN
 
     def _remove(self) -> bool:
         through, over = self._history.through(), self._journal.bytes() - self._most
@@ -165,20 +136,21 @@ class Retention:
         return written * 1e6 < self._now() - self._keep.default * DAY
 
     def _run(self) -> None:
-        clean = False
+        clean, failed = False, 0
         while not self._end.is_set():
             try:
                 if not clean:
                     self._history.clean()
                     clean = True
                 done = self.step()
-                self.fault = ""
+                self.fault, failed = "", 0
             except (OSError, Retryable, Misconfigured) as error:
                 if not self.fault:
                     log.error("history: %s", error)
-                done, self.fault = False, str(error)
+                done, failed, self.fault = False, failed + 1, str(error)
             if not done:
-                self._end.wait(EVERY_S)
+                self._writer.rest()
+                self._end.wait(min(EVERY_S * 2 ** min(failed, 16), MOST_S))
 
 
 def kept_events(history: History, journal: SegmentJournal | MemoryJournal, *types: str) -> Iterator[Event]:
