@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
+from tests.server.test_advice import CASES
+
+from tocsin.server.advice import advise
 
 from .conftest import AXE, WIDTHS
 
@@ -61,6 +65,21 @@ def test_nothing_is_untranslated_clipped_or_inaccessible(
         page.get_by_role("dialog").wait_for()
         page.wait_for_timeout(400)
         _look(page)
+
+
+@pytest.mark.parametrize(("language", "theme", "width"), LOOKS)
+def test_every_advice_can_be_read(house: House, open_page: Any, language: str, theme: str, width: int) -> None:
+    """All that the data plane may say at once, with its longest texts: nothing is clipped or untranslated."""
+    said = [msgspec.to_builtins(one) for _, view, _, _ in CASES for one in advise(view)]
+    view = {**house.get("/v1/plane"), "advice": said}
+    page = open_page("/rules", language=language, theme=theme, width=width).page
+    page.route("**/v1/plane", lambda route: route.fulfill(json=view))
+    page.goto(f"{house.address}/plane")
+    rows = page.locator("[data-list=advice] > li")
+    rows.first.wait_for()
+    assert rows.count() == len(said)
+    page.wait_for_timeout(700)
+    _look(page)
 
 
 def _look(page: Any) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .conftest import House
 
 ORDER = "rows => rows.map(row => row.dataset.id)"
+PLACES = "heads => heads.map(head => Math.round(head.getBoundingClientRect().top + scrollY))"
 
 
 def test_its_numbers_are_those_of_the_server_and_its_rows_stand_still(house: House, open_page: Any) -> None:
@@ -19,6 +20,8 @@ def test_its_numbers_are_those_of_the_server_and_its_rows_stand_still(house: Hou
     rows = page.locator("[data-list=stages] [data-rowbox]")
     rows.first.wait_for()
     assert rows.evaluate_all(ORDER) == list(STAGES)
+    heads = page.locator("main h2")
+    places = heads.evaluate_all(PLACES)
     rules = page.locator("[data-list=rule-costs] [data-rowbox]").evaluate_all(ORDER)
     assert sorted(rules) == sorted(rule["id"] for rule in house.get("/v1/plane")["rules"]["items"])
     with page.expect_response(lambda answer: answer.url.endswith("/v1/plane")):
@@ -26,7 +29,8 @@ def test_its_numbers_are_those_of_the_server_and_its_rows_stand_still(house: Hou
     page.wait_for_timeout(200)
     assert rows.evaluate_all(ORDER) == list(STAGES)
     assert page.locator("[data-list=rule-costs] [data-rowbox]").evaluate_all(ORDER) == rules
-    assert page.locator(".sparkline").count() == 2
+    assert page.locator(".sparkline polyline").count() == 2
+    assert heads.evaluate_all(PLACES) == places
 
 
 def test_advice_waits_behind_a_button_and_what_passed_is_marked(house: House, open_page: Any) -> None:
@@ -36,7 +40,8 @@ def test_advice_waits_behind_a_button_and_what_passed_is_marked(house: House, op
     def answer(route: Any) -> None:
         view = house.get("/v1/plane")
         text = {"en": "It does not work.", "zh": "它无法工作。"}
-        view["advice"] = [{"code": code, "weight": "alarm", "text": text} for code in told]
+        weight = {"fault": "warning"}
+        view["advice"] = [{"code": code, "weight": weight.get(code, "alarm"), "text": text} for code in told]
         route.fulfill(status=200, content_type="application/json", body=json.dumps(view))
 
     page = open_page("/").page
@@ -52,6 +57,7 @@ def test_advice_waits_behind_a_button_and_what_passed_is_marked(house: House, op
     button.wait_for()
     assert [shown.nth(n).get_attribute("data-code") for n in range(shown.count())] == ["fault"]
     assert "passed" in shown.first.inner_text()
+    assert "alarm" in button.inner_text()
     button.click()
     assert [shown.nth(n).get_attribute("data-code") for n in range(shown.count())] == ["shed"]
     told.clear()

@@ -1,13 +1,15 @@
 import type { Language } from "../i18n/dictionary";
 
 const LOCALE: Record<Language, string> = { en: "en-GB", zh: "zh-CN" };
+/** Where millions are "M": the "m" of British English would be read as minutes beside durations. */
+const COMPACT: Record<Language, string> = { en: "en-US", zh: "zh-CN" };
 const formats = new Map<string, Intl.NumberFormat>();
 
 function numberFormat(language: Language, options: Intl.NumberFormatOptions): Intl.NumberFormat {
   const key = language + JSON.stringify(options);
   let format = formats.get(key);
   if (!format) {
-    format = new Intl.NumberFormat(LOCALE[language], options);
+    format = new Intl.NumberFormat((options.notation === "compact" ? COMPACT : LOCALE)[language], options);
     formats.set(key, format);
   }
   return format;
@@ -35,6 +37,11 @@ export function count(value: number, language: Language): string {
   return numberFormat(language, Math.abs(value) >= 100_000 ? { notation: "compact", maximumFractionDigits: 1 } : {}).format(
     value,
   );
+}
+
+/** A number of every digit, where it names a place: a seq. */
+export function exact(value: number, language: Language): string {
+  return numberFormat(language, {}).format(value);
 }
 
 /** A figure with three significant digits: 1,240, 12.4, 0.124. */
@@ -77,11 +84,12 @@ export function clock(micros: number, now: number, seconds = true): string {
 export function duration(micros: number, language: Language): string {
   const [d, h, m, s] = language === "zh" ? ["天", "小时", "分", "秒"] : [" d", " h", " min", " s"];
   const gap = language === "zh" ? "" : " ";
+  const alone = language === "zh" ? "分钟" : m;
   const seconds = Math.max(0, Math.round(micros / 1_000_000));
   if (seconds < 60) return `${seconds}${s}`;
-  if (seconds < 600) return `${Math.floor(seconds / 60)}${m}${seconds % 60 ? `${gap}${two(seconds % 60)}${s}` : ""}`;
+  if (seconds < 600 && seconds % 60) return `${Math.floor(seconds / 60)}${m}${gap}${two(seconds % 60)}${s}`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes}${m}`;
+  if (minutes < 60) return `${minutes}${alone}`;
   if (minutes < 1440) return `${Math.floor(minutes / 60)}${h}${minutes % 60 ? `${gap}${two(minutes % 60)}${m}` : ""}`;
   const days = Math.floor(minutes / 1440);
   const hours = Math.floor((minutes % 1440) / 60);

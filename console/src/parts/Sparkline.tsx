@@ -1,7 +1,6 @@
-/** The shape of the last minutes, beside its figure; the chart with axes is one click away. */
+/** The shape of the last minutes, beside its figure. Its place is kept before there are two points: nothing below moves. */
 export function Sparkline({ points }: { points: [number, number | null][] }) {
   const known = points.filter((point): point is [number, number] => point[1] !== null);
-  if (known.length < 2) return null;
   const values = known.map(([, value]) => value);
   const low = Math.min(0, ...values);
   const span = Math.max(...values) - low || 1;
@@ -10,7 +9,7 @@ export function Sparkline({ points }: { points: [number, number | null][] }) {
     .join(" ");
   return (
     <svg className="sparkline" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true">
-      <polyline points={path} vectorEffect="non-scaling-stroke" />
+      {known.length < 2 ? null : <polyline points={path} vectorEffect="non-scaling-stroke" />}
     </svg>
   );
 }

@@ -15,15 +15,17 @@ export function AdviceList({ advice }: { advice: readonly Advice[] }) {
   });
   const steady = useSteady({ items, settled: true, pages: 1 }, "advice");
   const changed = steady.fresh + steady.gone.size;
+  const shown = new Set(steady.rows.map((one) => one.id));
+  const alarm = items.some((one) => one.weight === "alarm" && !shown.has(one.id));
   return (
     <section className="panel" aria-labelledby="advice">
       <div className="panelhead">
         <h2 id="advice">{t("plane.advice")}</h2>
         <span className="spring" />
         {changed ? (
-          <button type="button" className="fresh" data-fresh onClick={steady.show}>
+          <button type="button" className={alarm ? "fresh alarm" : "fresh"} data-fresh onClick={steady.show}>
             <Icon name="up" />
-            {t("plane.changed", { count: changed })}
+            {t(alarm ? "plane.changed_alarm" : "plane.changed", { count: changed })}
             <kbd>n</kbd>
           </button>
         ) : null}

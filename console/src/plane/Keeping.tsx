@@ -1,5 +1,5 @@
 import type { PlaneView } from "../api/types";
-import { bytes, count, duration, short } from "../format/format";
+import { bytes, count, duration, exact, short } from "../format/format";
 import { useI18n } from "../i18n/I18n";
 import { Numbers, type Line } from "./Numbers";
 
@@ -9,11 +9,11 @@ export function Keeping({ view }: { view: PlaneView }) {
   const { journal, snapshots, history } = view;
   const number = (value: number) => count(value, language);
   const size = (value: number) => bytes(value, language);
-  const lines: Line[] = [{ name: t("plane.journal_seq"), value: number(journal.last_seq) }];
+  const lines: Line[] = [{ name: t("plane.journal_seq"), value: exact(journal.last_seq, language) }];
   if (journal.segments !== null) {
     lines.push(
       { name: t("plane.journal"), value: size(journal.bytes), of: t("plane.of", { most: size(journal.most_bytes) }) },
-      { name: t("plane.segments"), value: number(journal.segments), of: t("plane.from", { seq: number(journal.first_seq) }) },
+      { name: t("plane.segments"), value: number(journal.segments), of: t("plane.from", { seq: exact(journal.first_seq, language) }) },
     );
   }
   if (journal.free_bytes !== null) lines.push({ name: t("plane.free"), value: size(journal.free_bytes) });

@@ -21,9 +21,6 @@ export function Reach({ view }: { view: PlaneView }) {
         value: number(keys),
       })),
     );
-    if (windows.warming_until) {
-      lines.push({ name: t("plane.warming"), value: number(windows.warming_seq), of: t("plane.of_all", { most: number(windows.warming_until) }) });
-    }
   }
   if (ids) {
     lines.push(
@@ -36,5 +33,9 @@ export function Reach({ view }: { view: PlaneView }) {
     { name: t("plane.deadlines"), value: number(view.deadlines_pending) },
     { name: t("plane.late"), value: number(view.flow.late) },
   );
+  if (windows?.warming_until) {
+    // At the end: it comes while windows catch up, and must move nothing.
+    lines.push({ name: t("plane.warming"), value: number(windows.warming_seq), of: t("plane.of_all", { most: number(windows.warming_until) }) });
+  }
   return <Numbers id="reach" title={t("plane.reach")} lines={lines} />;
 }
