@@ -59,7 +59,7 @@ def contents(history: History) -> dict[str, pl.DataFrame]:
     return {file.path: pl.read_parquet(history.folder / file.path) for file in history.files()}
 
 
-def large(folder: Path, count: int = 30_000) -> SegmentJournal:
+def large(folder: Path, count: int = 12_000) -> SegmentJournal:
     """Return a journal of one closed segment that takes a moment: several tables of several days."""
     journal = SegmentJournal(folder / "journal", 1000, disk=QuickDisk())
     step = 2 * DAY // count
@@ -119,10 +119,10 @@ def test_the_process_writes_what_would_be_written_here(tmp_path: Path, writer: W
 def test_a_large_segment_becomes_several_files_in_order(tmp_path: Path) -> None:
     """With little memory a table and day has several files; the history reads the same from them."""
     journal = SegmentJournal(tmp_path / "journal", 1000, disk=QuickDisk())
-    for first in range(1, 40_000, 1000):
+    for first in range(1, 24_000, 1000):
         journal.extend([block_from(made(first, 1000)), columns([first, first + 3], first + 999)])
     journal.commit()
-    journal.append(made(40_001, 1))
+    journal.append(made(24_001, 1))
     journal.commit()
     (segment,) = journal.closed()
     history = History(tmp_path / "history", disk=QuickDisk())
@@ -131,15 +131,15 @@ def test_a_large_segment_becomes_several_files_in_order(tmp_path: Path) -> None:
         segment, lambda void: compacted(segment, EVERY.ever, files, most_bytes=1_000_000), whole=True
     )
     assert entry is not None
-    assert len(entry.files) == len({file.path for file in entry.files}) > 8
+    assert len(entry.files) == len({file.path for file in entry.files}) > 4
     kept = [bare(event) for event in journal.read() if event.seq <= segment.last and event.type != "http.request"]
     assert list(history.read(*TYPES)) == kept
     rows = [seq for one in history.columns("fraud") for seq in one.seq.tolist()]
-    assert rows == [seq for first in range(1, 40_000, 1000) for seq in (first, first + 3)]
+    assert rows == [seq for first in range(1, 24_000, 1000) for seq in (first, first + 3)]
     journal.close()
 
 
-@pytest.mark.parametrize("files", [0, 1, 4])
+@pytest.mark.parametrize("files", [0, 3])
 def test_a_child_that_is_killed_leaves_nothing_and_is_tried_again(
     tmp_path: Path, writer: WriterProcess, files: int
 ) -> None:
@@ -157,7 +157,7 @@ def test_a_child_that_is_killed_leaves_nothing_and_is_tried_again(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(Retryable, match="ended with -9"):
+    with pytest.raises(Retryable, match="ended by signal 9"):
         take(history, writer, segment)
     killer.join()
     assert killed.is_set()
@@ -189,7 +189,7 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize(("pace", "files"), [("run", 0), ("run", 3), ("wait", 1)])
+@pytest.mark.parametrize(("pace", "files"), [("run", 2), ("wait", 1)])
 def test_the_child_ends_with_its_parent_and_the_next_one_goes_on(
     tmp_path: Path, writer: WriterProcess, pace: str, files: int
 ) -> None:

@@ -189,7 +189,11 @@ class WriterProcess:
             self._stopped = not run
 
     def _died(self, child: subprocess.Popen[bytes]) -> Retryable:
-        return Retryable(f"history: the process that writes it ended with {child.wait()}; it is tried again")
+        code = child.wait()
+        ended = f"was ended by signal {-code}" if code < 0 else f"ended with {code}, see the log"
+        return Retryable(
+            f"history: the process that writes it {ended}; it needs half a GB of memory and is tried again"
+        )
 
     def _kill(self) -> None:
         if self._child is not None:

@@ -177,8 +177,10 @@ class History:
         """Remove the files whose day lies more than ``days(table)`` before ``now``; return how many went."""
         with self._guard:
             entries, leaving = [], []
+            tables = {file.table for file in self.files()}
+            oldest = {table: day_of(now, days(table)) for table in tables}
             for entry in self._entries:
-                old = [file for file in entry.files if file.day < day_of(now, days(file.table))]
+                old = [file for file in entry.files if file.day < oldest[file.table]]
                 leaving += old
                 kept = [file for file in entry.files if file not in old]
                 entries.append(msgspec.structs.replace(entry, files=kept) if old else entry)
