@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.flow.stream import event
 
 from tocsin.core.desk import Aggregate, Rule, Window
@@ -15,6 +17,7 @@ from tocsin.core.signal import Decision, Mode, Text
 from tocsin.errors import Misconfigured
 from tocsin.flow import house
 from tocsin.flow.fold import Fold
+from tocsin.flow.state import restore_into, state_of
 from tocsin.flow.wide.jit import AVAILABLE
 
 PAY = "payment.attempted"
@@ -160,7 +163,7 @@ def test_a_past_that_ends_elsewhere_is_not_taken_up(fold: Fold) -> None:
 
 
 def test_a_window_that_is_taken_away_is_missing_for_the_rule_that_reads_it(fold: Fold) -> None:
-    """The rule stays and does not fire; when the window comes back it knows what it knew."""
+    """The rule stays and does not fire; when the window comes back it begins anew, as after a restart."""
     fold.house.declare(documents(COUNT, SUM))
     fold.step([control(1, "rules", 0, rules=[msgspec.to_builtins(RULE)])])
     fold.step([pay(2, 700), pay(3, 701)])
@@ -170,4 +173,90 @@ def test_a_window_that_is_taken_away_is_missing_for_the_rule_that_reads_it(fold:
     assert fold.house.own == (SUM,)
     assert decided(fold, pay(6, 704)) is Decision.ALLOW
     fold.step([control(7, "windows", 705, windows=documents(COUNT, SUM))])
-    assert decided(fold, pay(8, 706)) is Decision.HOLD
+    assert fold.house.cold() == (COUNT,)
+    assert [decided(fold, pay(8 + n, 706 + n)) for n in range(3)] == [Decision.ALLOW] * 3
+    assert decided(fold, pay(11, 1306)) is Decision.HOLD
+
+
+KINDS = (
+    {"fold": Aggregate.COUNT, "span_s": 600},
+    {"fold": Aggregate.SUM, "span_s": 7200, "field": "amount"},
+    {"fold": Aggregate.DISTINCT, "span_s": 86_400, "field": "ip"},
+    {"fold": Aggregate.RECENCY, "span_s": 7200, "delay_s": 60},
+    {"fold": Aggregate.COUNT, "span_s": 900, "delay_s": 7200},
+    {"fold": Aggregate.SUM, "span_s": 1800, "delay_s": 7200, "field": "amount"},
+)
+
+
+def own(kind: int, span: int, name: str) -> Window:
+    """Return a window on the plane, a sketch or a plain store; by other spans other ones of the same kind."""
+    parts = KINDS[kind]
+    return Window(name=name, by="card", of=(PAY,), **{**parts, "span_s": parts["span_s"] * span})
+
+
+def test_windows_that_change_often_keep_nothing_of_what_they_were(fold: Fold) -> None:
+    """One slot for each that is declared, and no memory of those that are not."""
+    fold.step([pay(1, 0)])
+    fold.house.declare(documents(*(own(kind, 1, f"w{kind}") for kind in range(len(KINDS)))))
+    first = len(fold.windows.windows)
+    for change in range(2, 12):
+        fold.house.declare(documents(*(own(kind, change, f"w{kind}") for kind in range(len(KINDS)))))
+        fold.step([pay(change, change)])
+    assert len(fold.windows.windows) == first
+    assert len(fold.windows.slots) == first
+    if fold.engine.wide:
+        held = [len(fold.windows.planes), len(fold.windows.sketches), len(fold.windows.stores)]
+        fresh = Fold([Desk()], wide=True)
+        fresh.house.declare(fold.house.documents())
+        assert held == [len(fresh.windows.planes), len(fresh.windows.sketches), len(fresh.windows.stores)]
+
+
+def test_a_window_of_a_desk_keeps_its_state_when_a_twin_of_it_goes(fold: Fold) -> None:
+    """State belongs to what is counted, not to the name."""
+    twin = msgspec.structs.replace(Desk.windows[0], name="twin")
+    fold.step([pay(1, 0)])
+    fold.house.declare(documents(twin))
+    fold.step([pay(2, 1)])
+    fold.house.declare([])
+    batch = fold.engine.batch([pay(3, 2)])
+    table = fold.windows.table(Desk.windows, fold.windows.step(batch), 1)
+    assert table["desk_count"].values.tolist() == [3.0]
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="no numba")
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_both_planes_and_a_restart_agree_whatever_is_declared_and_withdrawn(data: st.DataObject) -> None:
+    """Declarations change between events: the compiled plane, the plain one and a restored one say the same."""
+    folds = [Fold([Desk()], wide=False), Fold([Desk()], wide=True)]
+    kinds = st.tuples(st.integers(0, 3), st.integers(1, 2))
+    second = 0
+    for seq in range(1, data.draw(st.integers(3, 25))):
+        second += data.draw(st.sampled_from((0, 1, 300, 4000)))
+        if data.draw(st.integers(0, 3)) == 0:
+            wanted = data.draw(st.lists(kinds, max_size=4, unique=True))
+            change = documents(*(own(kind, span, f"w{kind}{span}") for kind, span in wanted))
+            events = [control(seq, "windows", second, windows=change)]
+        else:
+            card, ip = data.draw(st.sampled_from("abc")), data.draw(st.sampled_from("xyz"))
+            tau = 1_700_000_000 * SECOND + second * SECOND
+            events = [event(seq, PAY, tau, card=card, ip=ip, amount=seq)]
+        for one in folds:
+            one.step(events)
+        if data.draw(st.integers(0, 5)) == 0:
+            restored = Fold([Desk()], wide=True, hasher=folds[1].engine.hasher)
+            restore_into(restored, *state_of(folds[1]))
+            plain = {window.fingerprint() for store in folds[1].windows.stores for _, window in store.windows}
+            if not plain:
+                assert restored.digest() == folds[1].digest()
+                folds[1] = restored
+        values = [read(one, seq, second) for one in folds]
+        assert values[0] == values[1]
+
+
+def read(fold: Fold, seq: int, second: int) -> list[tuple[str, str]]:
+    """Return what an event after all would read, without entering it."""
+    (part,) = fold.windows.split([frozenset(range(256))])
+    batch = fold.engine.batch([pay(seq + 1, second)])
+    columns = part.step(batch)
+    return [(window.name, repr(float(columns[part.slots[window.fingerprint()]][0]))) for window in fold.house.own]

@@ -39,6 +39,7 @@ class House:
         self._engine = engine
         self._rules = rules
         self._reads = tuple(dict.fromkeys([*(kind for desk in desks for kind in desk.reads), *VOCABULARY]))
+        self._fixed = {w.fingerprint() for desk in desks for w in desk.windows if isinstance(w, Window)}
         self._desks = tuple({w.name: w for desk in reversed(desks) for w in reversed(desk.windows)}.values())[::-1]
         self.own: tuple[Window, ...] = ()
         self.windows: tuple[Window | Ratio, ...] = self._desks
@@ -65,8 +66,10 @@ class House:
         return windows
 
     def declare(self, documents: Any) -> None:
-        """Put other windows beside those of the desks; those known already keep their state."""
+        """Put other windows beside those of the desks: those known already keep their state, the others lose it."""
         windows = self.check(documents)
+        kept = self._fixed.union(window.fingerprint() for window in windows)
+        self._engine.windows.withdraw(window for window in self.own if window.fingerprint() not in kept)
         self._engine.windows.declare(windows, self._reads)
         self.own, self.windows = windows, (*self._desks, *windows)
         self._rules.house = {window.name for window in windows}

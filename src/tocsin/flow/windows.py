@@ -80,6 +80,10 @@ class Windows:
         self.warm: list[int] = []
         """Per slot: the tau from which its value is known; before it the value is missing."""
         self.stores: list[Store[Any]] = []
+        self._gone: set[int] = set()
+        """Slots of windows that nobody declares any more, while the store that they share with others lives."""
+        self._free: list[int] = []
+        """Slots that the next new windows take."""
         self.tau = 0
         self.counters: Counter[str] = Counter()
         self._tables: dict[int, tuple[object, list[tuple[str, int]], list[Ratio]]] = {}
@@ -95,14 +99,40 @@ class Windows:
                 continue
             slot = self.slots.get(window.fingerprint())
             if slot is None:
-                check(window)
-                slot = self.slots[window.fingerprint()] = len(self.windows)
-                self.windows.append(window)
-                self.readers.append(set())
-                self.warm.append(self.tau + reach(window) if self.tau else 0)
+                slot = self._slot(window)
                 fresh.append((slot, window))
             self.readers[slot].update(reads)
         self.stores.extend(self._stores(fresh))
+        self._read()
+
+    def withdraw(self, windows: Iterable[Window]) -> None:
+        """Let go of windows: declared again they begin anew. State shared with others goes with the last of these."""
+        for window in windows:
+            slot = self.slots.pop(window.fingerprint(), None)
+            if slot is not None:
+                self._gone.add(slot)
+                self.readers[slot], self.warm[slot] = set(), 0
+        self.stores = [store for store in self.stores if not self._gone.issuperset(slot for slot, _ in store.windows)]
+        free = self._gone.difference(slot for store in self.stores for slot, _ in store.windows)
+        self._gone -= free
+        self._free.extend(sorted(free))
+        self._read()
+
+    def _slot(self, window: Window) -> int:
+        """Give a new window its slot; Misconfigured where it cannot be computed."""
+        check(window)
+        if not self._free:
+            self._free.append(len(self.windows))
+            self.windows.append(window)
+            self.readers.append(set())
+            self.warm.append(0)
+        slot = self.slots[window.fingerprint()] = self._free.pop()
+        self.windows[slot], self.readers[slot] = window, set()
+        self.warm[slot] = self.tau + reach(window) if self.tau else 0
+        return slot
+
+    def _read(self) -> None:
+        """Let every store be read by the readers of its windows."""
         for store in self.stores:
             store.readers = frozenset().union(*(self.readers[slot] for slot, _ in store.windows))
 
@@ -122,10 +152,14 @@ class Windows:
         columns = [np.full(view.n, np.nan) if out is None else np.asarray(out, np.float64) for out in view.out]
         self.tau = view.taus[-1]
         if any(warm > view.taus[0] for warm in self.warm):
-            taus = np.array(view.taus, np.int64)
-            for column, warm in zip(columns, self.warm, strict=True):
-                column[taus < warm] = np.nan
+            self._hide(columns, np.array(view.taus, np.int64))
         return columns
+
+    def _hide(self, columns: Sequence[np.ndarray], taus: np.ndarray) -> None:
+        """Let the values of windows be missing that are not warm yet."""
+        for column, warm in zip(columns, self.warm, strict=True):
+            if warm > taus[0]:
+                column[taus < warm] = np.nan
 
     def table(self, declared: Sequence[Window | Ratio], columns: Sequence[np.ndarray], n: int) -> FeatureTable:
         """Return the features of one desk by its own names, ratios included."""
@@ -202,13 +236,16 @@ class Windows:
 
     def _twin(self) -> Windows:
         twin = Windows(self.currency, self.hasher)
-        for window, readers in zip(self.windows, self.readers, strict=True):
-            twin.declare([window], readers)
+        self._name(twin)
         twin.stores = [own for store in self.stores for own in self._stores(store.windows)]
-        for own, store in zip(twin.stores, self.stores, strict=True):
-            own.readers = store.readers
-        twin.warm, twin.tau = list(self.warm), self.tau
+        twin._read()
         return twin
+
+    def _name(self, twin: Windows) -> None:
+        """Give a twin the same slots."""
+        twin.windows, twin.slots, twin.warm = list(self.windows), dict(self.slots), list(self.warm)
+        twin.readers, twin.tau = [set(readers) for readers in self.readers], self.tau
+        twin._gone, twin._free = set(self._gone), list(self._free)
 
 
 def stores_of(windows: Sequence[tuple[int, Window]], hasher: Hasher) -> list[Store[Any]]:

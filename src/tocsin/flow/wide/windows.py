@@ -23,7 +23,7 @@ from tocsin.flow.wide.plan import carried, plans_of
 from tocsin.flow.wide.plane import Plane
 from tocsin.flow.wide.sketch import SketchTable
 from tocsin.flow.wide.sketched import Sketched, sketched, take_shards
-from tocsin.flow.windows import Windows, check, stores_of
+from tocsin.flow.windows import Windows, stores_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -78,15 +78,21 @@ class WideWindows(Windows):
         self._build(fresh)
         self._read()
 
+    def withdraw(self, windows: Iterable[Window]) -> None:
+        """Let go of windows: declared again they begin anew. State shared with others goes with the last of these."""
+        windows = list(windows)
+        gone = {self.slots.get(window.fingerprint(), NOWHERE) for window in windows}
+        self.planes = [(plane, [NOWHERE if slot in gone else slot for slot in slots]) for plane, slots in self.planes]
+        self.planes = [(plane, slots) for plane, slots in self.planes if max(slots) > NOWHERE]
+        self.sketches = [sketch for sketch in self.sketches if sketch.slot not in gone]
+        peers = ([slot for slot in slots if slot not in gone] for slots in self._peers)
+        self._peers = [slots for slots in peers if slots]
+        super().withdraw(windows)
+
     def _slot(self, window: Window) -> int:
-        check(window)
         if window.where and not window.each:
             filter_of(window.where, window.of)
-        slot = self.slots[window.fingerprint()] = len(self.windows)
-        self.windows.append(window)
-        self.readers.append(set())
-        self.warm.append(self.tau + reach(window) if self.tau else 0)
-        return slot
+        return super()._slot(window)
 
     def _build(self, fresh: Sequence[tuple[int, Window]]) -> None:
         """Make what computes new windows."""
@@ -109,7 +115,7 @@ class WideWindows(Windows):
             for slot in slots:
                 readers[slot] = types
         for store in self.stores:
-            store.readers = readers[store.windows[0][0]]
+            store.readers = frozenset().union(*(readers[slot] for slot, _ in store.windows))
         for sketch in self.sketches:
             sketch.readers = readers[sketch.slot]
         for plane, slots in self.planes:
@@ -139,8 +145,7 @@ class WideWindows(Windows):
         if full := sum(plane.forced for plane, _ in self.planes):
             self.counters["log_full"] = full
         if max(self.warm, default=0) > taus[0]:
-            for column, warm in zip(columns, self.warm, strict=True):
-                column[taus < warm] = np.nan
+            self._hide(columns, taus)
         return columns
 
     def _step_plain(self, rows: Rows, columns: list[np.ndarray]) -> None:
@@ -215,9 +220,8 @@ class WideWindows(Windows):
     def _twin(self) -> WideWindows:
         """Return windows of the same declarations without state."""
         twin = WideWindows(self.currency, self.hasher, self.log_events)
-        twin.windows, twin.slots, twin.warm = list(self.windows), dict(self.slots), list(self.warm)
-        twin.readers, twin._peers = [set(readers) for readers in self.readers], [list(one) for one in self._peers]
-        twin.tau = self.tau
+        self._name(twin)
+        twin._peers = [list(one) for one in self._peers]
         for plane, slots in self.planes:
             twin._add_plane(list(slots), plane.plan.windows)
         twin.sketches = [Sketched(sketch.slot, sketch.window, twin.counters) for sketch in self.sketches]
@@ -235,6 +239,10 @@ class WideWindows(Windows):
         to = {
             slot: self.slots[w.fingerprint()] for slot, w in enumerate(other.windows) if w.fingerprint() in self.slots
         }
+        for store in other.stores:
+            if not all(slot in to for slot, _ in store.windows):
+                # Of a store whose other windows were withdrawn meanwhile nothing can be taken over.
+                to = {slot: own for slot, own in to.items() if slot not in {one for one, _ in store.windows}}
         taken = set(to.values())
         self.planes = [(plane, [NOWHERE if s in taken else s for s in slots]) for plane, slots in self.planes]
         self.planes += [(plane, [to.get(slot, NOWHERE) for slot in slots]) for plane, slots in other.planes]
@@ -261,7 +269,8 @@ class WideWindows(Windows):
         for place, (plane, slots) in enumerate(self.planes):
             captured = stored.capture(plane)
             arrays.update({f"plane{place}.{name}": array for name, array in captured.arrays().items()})
-            warm = [0 if slot == NOWHERE else self.warm[slot] for slot in slots]
+            # None: another plane has the window, or nobody declares it.
+            warm = [None if slot == NOWHERE else self.warm[slot] for slot in slots]
             planes.append({
                 "windows": msgspec.to_builtins(plane.plan.windows), "warm": warm,
                 "tau": captured.tau, "forced": captured.forced, "maps": len(captured.maps),
@@ -285,11 +294,16 @@ class WideWindows(Windows):
         self.counters.update(meta["counters"])
         self.warm = [self.tau + reach(window) if self.tau else 0 for window in self.windows]
         self.planes, self.sketches, self.stores = [], [], []
+        self._free.extend(sorted(self._gone))
+        self._gone.clear()
         known: set[int] = set()
         for place, saved in enumerate(meta["planes"]):
             windows = msgspec.convert(saved["windows"], list[Window])
             slots = [self.slots.get(window.fingerprint(), NOWHERE) for window in windows]
-            slots = [NOWHERE if slot in known else slot for slot in slots]
+            slots = [
+                NOWHERE if slot in known or since is None else slot
+                for slot, since in zip(slots, saved["warm"], strict=True)
+            ]
             if max(slots) > NOWHERE:
                 plane = self._add_plane(slots, windows)
                 own = _under(f"plane{place}.", arrays)
@@ -305,13 +319,14 @@ class WideWindows(Windows):
                 sketch.table.restore(saved["table"], _under(f"sketch{place}.", arrays))
                 self.sketches.append(sketch)
                 self._known([slot], [saved["warm"]], known)
-        self._build([(slot, window) for slot, window in enumerate(self.windows) if slot not in known])
+        declared = ((slot, self.windows[slot]) for slot in sorted(self.slots.values()))
+        self._build([(slot, window) for slot, window in declared if slot not in known])
         self._read()
         return sorted(known)
 
-    def _known(self, slots: Sequence[int], warm: Sequence[int], known: set[int]) -> None:
+    def _known(self, slots: Sequence[int], warm: Sequence[int | None], known: set[int]) -> None:
         for slot, since in zip(slots, warm, strict=True):
-            if slot != NOWHERE:
+            if slot != NOWHERE and since is not None:
                 self.warm[slot] = since
                 known.add(slot)
 
