@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tocsin.flow.wide.jit import inlined
+from tocsin.flow.wide.jit import inlined, woven
 from tocsin.flow.wide.layout import (
+    H_ITEMS,
     H_OUT,
     H_OUT_STRIDE,
     R_BIT,
@@ -60,7 +61,7 @@ def spread(count: Any, total: Any, low: Any, high: Any) -> Any:
     return float_of(left_low - right_low, left_high - right_high - borrow)
 
 
-@inlined
+@woven
 def recency(row: Any, read: Any, tau: Any) -> Any:
     """Return the seconds since the last entry, NaN where there is none in the window."""
     last = load(row + 8 * get(read, R_COUNT)) - 1 if row else np.int64(-1)
@@ -74,7 +75,7 @@ def recency(row: Any, read: Any, tau: Any) -> Any:
     return np.float64(tau - last) / MICROS
 
 
-@inlined
+@woven
 def value(row: Any, read: Any) -> Any:
     """Return what a window reads in a row (address 0: a key without one)."""
     kind = get(read, R_KIND)
@@ -96,11 +97,13 @@ def value(row: Any, read: Any) -> Any:
     return np.sqrt(wide / np.float64(count * (count - 1))) / unit
 
 
-@inlined
+@woven
 def write(read: Any, row: Any, found: Any, head: Any) -> None:
-    """Write a value; of several keys' the largest stays (recency: the smallest)."""
-    if found == found:
-        address = get(head, H_OUT) + 8 * (get(read, R_OUT) * get(head, H_OUT_STRIDE) + row)
+    """Write a value; of several items' the largest stays (recency: the smallest)."""
+    address = get(head, H_OUT) + 8 * (get(read, R_OUT) * get(head, H_OUT_STRIDE) + row)
+    if get(head, H_ITEMS) == 0:
+        store(address, as_bits(found))
+    elif found == found:
         kept = as_float(load(address))
         if get(read, R_KIND) == READ_RECENCY:
             if not kept <= found:

@@ -24,3 +24,8 @@ def kernel(function: F) -> F:
 def inlined(function: F) -> F:
     """Return the compiled form of a small function that kernels call."""
     return compiled(function, SOURCES, cache=True)
+
+
+def woven(function: F) -> F:
+    """Return the compiled form of a function that is always part of the kernel that calls it, whatever its size."""
+    return compiled(function, SOURCES, forceinline=True, _nrt=False)

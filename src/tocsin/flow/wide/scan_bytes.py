@@ -13,7 +13,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-from tocsin.flow.wide.jit import SOURCES
+from tocsin.flow.wide.jit import SOURCES, woven
 from tocsin.flow.wide.words import load64
 from tocsin.methods.kernels import compiled
 
@@ -31,11 +31,6 @@ def operation(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return an instruction for kernels from the function that emits it."""
     made: Callable[..., Any] = intrinsic(function)
     return made
-
-
-def woven(function: F) -> F:
-    """Return the compiled form of a function that is always part of the kernel that calls it, whatever its size."""
-    return compiled(function, SOURCES, forceinline=True, _nrt=False)
 
 
 def uncounted(function: F) -> F:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tocsin.flow.wide.hops import add_double, square, subtract_double
-from tocsin.flow.wide.jit import inlined
+from tocsin.flow.wide.jit import inlined, woven
 from tocsin.flow.wide.keyed import free, mixed, remove, row_at, seek
 from tocsin.flow.wide.layout import (
     A_BIT,
@@ -44,6 +44,7 @@ from tocsin.flow.wide.layout import (
     GROUP_BYTES,
     H_LOG_HEAD,
     H_LOG_VALUES,
+    H_LOG_WORDS,
     H_VALUE_COUNT,
     LAST,
     M_ENTRIES,
@@ -70,6 +71,8 @@ from tocsin.flow.wide.ring import entry_at
 
 AHEAD = 12
 """Entries ahead of a tail whose rows are asked for."""
+LOG_AHEAD = 32
+"""Entries ahead of a tail that are asked for themselves."""
 
 
 @inlined
@@ -122,7 +125,7 @@ def add_all(row: Any, group: Any, bits: Any, tau: Any, values: Any, idents: Any,
                     add_double(row + 8 * get(add, A_WIDE), low, high)
 
 
-@inlined
+@woven
 def subtract_all(row: Any, group: Any, bits: Any, values: Any, idents: Any) -> None:
     """Take an entry of the log out of a group's words."""
     for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
@@ -208,10 +211,12 @@ def pass_cursor(table: Any, group: Any, tau: Any, head: Any) -> None:
         put(group, G_CURSOR_TAU, tau_at(head, place + 1))
 
 
-@inlined
+@woven
 def ask(table: Any, group: Any, place: Any, head: Any) -> None:
     """Ask for the row that a tail comes to soon, and then for where its identities are counted."""
     slots = ENTRY_SLOTS + 4 * get(table, T_PLACE)
+    prefetch(entry_at(head, place + LOG_AHEAD) + slots)
+    prefetch(entry_at(head, place + LOG_AHEAD) + 8 * get(head, H_LOG_WORDS) - 8)
     if place + AHEAD >= get(head, H_LOG_HEAD):
         return
     slot = load_half(entry_at(head, place + AHEAD) + slots)
@@ -231,7 +236,7 @@ def ask(table: Any, group: Any, place: Any, head: Any) -> None:
                     prefetch(get(pairs, M_ENTRIES) + 16 * (found & get(pairs, M_MASK)))
 
 
-@inlined
+@woven
 def pass_tail(table: Any, group: Any, bound: Any, oldest: Any, head: Any) -> None:
     """Take out the entries up to ``bound`` and those before the place ``oldest``."""
     delayed = get(group, G_DELAY) != 0
