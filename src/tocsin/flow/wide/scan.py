@@ -22,6 +22,7 @@ from tocsin.flow.wide.scan_body import scan_body
 from tocsin.flow.wide.scan_bytes import PAD
 from tocsin.flow.wide.scan_checks import CAUSES
 from tocsin.flow.wide.scan_layout import LITERALS, LONGEST_ATTRIBUTE, LONGEST_LINE
+from tocsin.flow.wide.scan_pseudonyms import CACHE_LINE, SCRATCH, fill_known
 from tocsin.flow.wide.scan_tables import Check, Rule, Rules, Tables
 
 if TYPE_CHECKING:
@@ -89,13 +90,13 @@ class Scanner:
         self.tables = Tables(names, rules)
         self._flat = self.tables.names.reshape(-1)
         self._body = np.zeros(1 << 20, np.uint8)
-        self._cache = np.zeros(CACHE_LINES * at_.CACHE_LINE, np.uint8)
+        self._cache = np.zeros(CACHE_LINES * CACHE_LINE, np.uint8)
         self._known = np.zeros(KNOWN_FIRST, np.uint64)
         self._known_count = 0
         self._reports = np.zeros((REPORTS, 3), np.int64)
         self._slow = np.zeros((0, 4), np.int64)
         self._control = np.zeros(at_.CONTROLS, np.int64)
-        self._scratch = np.zeros(at_.SCRATCH, np.int64)
+        self._scratch = np.zeros(SCRATCH, np.int64)
         self._spare = np.zeros(LONGEST_LINE + PAD, np.uint8)
 
     def forget(self) -> None:
@@ -173,4 +174,4 @@ class Scanner:
             return
         known = self._known[self._known != 0]
         self._known = np.zeros(4 * len(self._known), np.uint64)
-        at_.fill_known(self._known, known)
+        fill_known(self._known, known)

@@ -11,6 +11,7 @@ from tocsin.flow.wide.scan_checks import (
 )
 from tocsin.flow.wide.scan_layout import SHORTEST_ITEM, SPARE
 from tocsin.flow.wide.scan_line import scan_line
+from tocsin.flow.wide.scan_pseudonyms import LINE_MOST, QUEUE_MOST, make_pseudonyms
 from tocsin.flow.wide.scan_values import (
     AT,
     END,
@@ -28,13 +29,7 @@ from tocsin.flow.wide.scan_values import (
     SLOW,
     SPELLED,
     USED,
-    WAITING,
-    WAITING_MOST,
-    make_known,
 )
-from tocsin.flow.wide.words import store64
-
-U = np.uint64
 
 
 @uncounted
@@ -85,9 +80,12 @@ def scan_body(
         row = control[ROW]
         if row >= control[ROWS]:
             control[FULL] = 1
-            return
-        if control[REPORTS] + WAITING_MOST > len(reports) or control[KNOWN] + WAITING_MOST > room:
-            return
+            break
+        if control[PENDING] + LINE_MOST > QUEUE_MOST:
+            make_pseudonyms(body, text, states, cache, known, reports, control, scratch)
+        coming = control[PENDING] + LINE_MOST
+        if control[REPORTS] + coming > len(reports) or control[KNOWN] + coming > room:
+            break
         cause = np.int64(C_LONG)
         if length <= control[LONGEST]:
             item = control[ITEM]
@@ -96,8 +94,9 @@ def scan_body(
                 or item + length // SHORTEST_ITEM + 1 > control[ITEMS]
             ):
                 control[FULL] = 1
-                return
-            control[PENDING] = control[ESCAPES] = control[SPELLED] = 0
+                break
+            pending = control[PENDING]
+            control[ESCAPES] = control[SPELLED] = 0
             cause = scan_line(
                 body,
                 start,
@@ -117,30 +116,19 @@ def scan_body(
                 choices,
                 literals,
                 shop,
-                states,
                 cache,
-                known,
-                reports,
                 control,
                 scratch,
                 spare,
             )
-            if cause == C_FAST:
-                for place in range(control[PENDING]):
-                    control[KNOWN] += make_known(known, U(scratch[WAITING + 2 * place]))
-                control[REPORTS] += control[PENDING]
-            else:
-                control[ITEM] = item
+            if cause != C_FAST:
+                control[ITEM], control[PENDING] = item, pending
                 for slot in range(tags.shape[0]):
                     tags[slot, row] = 0
-                # What the vault was not told of must be found again.
-                for place in range(control[PENDING]):
-                    line = scratch[WAITING + 2 * place + 1]
-                    if line >= 0:
-                        store64(cache, line + 56, U(0))
         if cause != C_FAST:
             count = control[SLOW]
             slow[count, 0], slow[count, 1], slow[count, 2], slow[count, 3] = row, start, length, cause
             control[SLOW] += 1
         control[ROW] += 1
         control[AT] = stop + 1
+    make_pseudonyms(body, text, states, cache, known, reports, control, scratch)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tocsin.flow.wide.clean import clean_text
-from tocsin.flow.wide.scan_bytes import after_space, byte, same_bytes, woven
+from tocsin.flow.wide.jit import woven
+from tocsin.flow.wide.scan_bytes import after_space, byte, same_bytes
 from tocsin.flow.wide.scan_tables import Check
 from tocsin.flow.wide.scan_values import DECIMAL, UNKNOWN_MOST, chosen
 from tocsin.flow.wide.text import canonical_ip

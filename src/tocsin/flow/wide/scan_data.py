@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tocsin.flow.wide.scan_bytes import after_space, byte, copied, float_bits, put_byte, string_end, woven
+from tocsin.flow.wide.jit import woven
+from tocsin.flow.wide.scan_bytes import after_space, byte, copied, float_bits, put_byte, string_end
 from tocsin.flow.wide.scan_checks import (
     ALSE,
     BOOL,
@@ -49,6 +50,7 @@ from tocsin.flow.wide.scan_checks import (
     span,
 )
 from tocsin.flow.wide.scan_items import scan_items
+from tocsin.flow.wide.scan_pseudonyms import pseudonym_later
 from tocsin.flow.wide.scan_tables import FIELDS
 from tocsin.flow.wide.scan_values import (
     DECIMAL,
@@ -59,7 +61,6 @@ from tocsin.flow.wide.scan_values import (
     SPELLED,
     name_at,
     number_at,
-    pseudonym_at,
     put_integer,
     spelled,
 )
@@ -89,10 +90,7 @@ def scan_data(
     needed: np.ndarray,
     limits: np.ndarray,
     choices: np.ndarray,
-    states: np.ndarray,
     cache: np.ndarray,
-    known: np.ndarray,
-    reports: np.ndarray,
     control: np.ndarray,
     scratch: np.ndarray,
     spare: np.ndarray,
@@ -179,9 +177,7 @@ def scan_data(
                         dropped = True
                     else:
                         out = copied(text, out, body, run, value - run)
-                        pseudonym_at(
-                            body, value, length, number, text, out, states, cache, known, reports, control, scratch
-                        )
+                        pseudonym_later(body, value, length, number, out, cache, control, scratch)
                         tag, cell = np.int64(TEXT), span(out, 24)
                         out += 24
                         # The closing quote stays in the next run.
@@ -219,9 +215,7 @@ def scan_data(
                         tag, cell = np.int64(TEXT), span(out, end - at)
                         out = copied(text, out, body, at, end - at)
                     else:
-                        pseudonym_at(
-                            body, at, end - at, number, text, out, states, cache, known, reports, control, scratch
-                        )
+                        pseudonym_later(body, at, end - at, number, out, cache, control, scratch)
                         tag, cell = np.int64(TEXT), span(out, 24)
                         out += 24
                     put_byte(text, out, 0x22)

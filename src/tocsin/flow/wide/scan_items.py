@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tocsin.flow.wide.scan_bytes import after_space, byte, copied, put_byte, string_end, woven
+from tocsin.flow.wide.jit import woven
+from tocsin.flow.wide.scan_bytes import after_space, byte, copied, put_byte, string_end
 from tocsin.flow.wide.scan_checks import (
     ALSE,
     C_DUPLICATE,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tocsin.flow.wide.jit import woven
 from tocsin.flow.wide.scan_bytes import (
     after_space,
     byte,
@@ -14,7 +15,6 @@ from tocsin.flow.wide.scan_bytes import (
     line_end,
     string_end,
     uncounted,
-    woven,
 )
 from tocsin.flow.wide.scan_checks import (
     ALSE,

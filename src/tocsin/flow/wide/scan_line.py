@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tocsin.flow.wide.clean import clean_text
-from tocsin.flow.wide.scan_bytes import after_space, byte, copied, string_end, woven
+from tocsin.flow.wide.jit import woven
+from tocsin.flow.wide.scan_bytes import after_space, byte, copied, string_end
 from tocsin.flow.wide.scan_checks import (
     C_ATTRIBUTE,
     C_DUPLICATE,
@@ -58,6 +59,7 @@ from tocsin.flow.wide.scan_layout import (
     N_TYPE,
     VERSION,
 )
+from tocsin.flow.wide.scan_pseudonyms import pseudonym_later
 from tocsin.flow.wide.scan_tables import (
     A_BASE64,
     A_DATA,
@@ -88,7 +90,6 @@ from tocsin.flow.wide.scan_values import (
     USED,
     name_at,
     number_at,
-    pseudonym_at,
     put_integer,
 )
 from tocsin.flow.wide.sip import sip_bytes
@@ -140,10 +141,7 @@ def scan_line(
     choices: np.ndarray,
     literals: np.ndarray,
     shop: np.ndarray,
-    states: np.ndarray,
     cache: np.ndarray,
-    known: np.ndarray,
-    reports: np.ndarray,
     control: np.ndarray,
     scratch: np.ndarray,
     spare: np.ndarray,
@@ -235,10 +233,7 @@ def scan_line(
                     needed,
                     limits,
                     choices,
-                    states,
                     cache,
-                    known,
-                    reports,
                     control,
                     scratch,
                     spare,
@@ -312,10 +307,7 @@ def scan_line(
                 needed,
                 limits,
                 choices,
-                states,
                 cache,
-                known,
-                reports,
                 control,
                 scratch,
                 spare,
@@ -352,7 +344,7 @@ def scan_line(
         else:
             out = copied(text, out, body, subject_at, colon + 1 - subject_at)
             length = subject_end - colon - 1
-            pseudonym_at(body, colon + 1, length, about, text, out, states, cache, known, reports, control, scratch)
+            pseudonym_later(body, colon + 1, length, about, out, cache, control, scratch)
             out += 24
         subject = span(begin, out - begin)
         out = copied(text, out, literals, L_QUOTE * LITERAL, N_QUOTE)

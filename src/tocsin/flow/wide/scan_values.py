@@ -1,4 +1,4 @@
-"""Parts of the scanner's kernel: names, numbers, pseudonyms."""
+"""Parts of the scanner's kernel: names, numbers, texts with escapes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tocsin.flow.wide.blake import blake2b15_base32
-from tocsin.flow.wide.jit import kernel
-from tocsin.flow.wide.scan_bytes import byte, head, put_byte, woven
+from tocsin.flow.wide.jit import woven
+from tocsin.flow.wide.scan_bytes import byte, head, put_byte
 from tocsin.flow.wide.scan_tables import LONGEST_NAME, NAME_PLACES, SHIFT, SPREAD
-from tocsin.flow.wide.words import load64, store64
 
 U = np.uint64
-LONGEST_CACHED = 32
-_C0, _C1, _C2 = SPREAD, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
-CACHE_LINE = 64
 EXACT = 1 << 53
 NOT_A_NUMBER, INTEGER, DECIMAL = 0, 1, 2
 # Places in the control array.
@@ -48,14 +43,13 @@ NOT_A_NUMBER, INTEGER, DECIMAL = 0, 1, 2
     ESCAPES,
     CONTROLS,
 ) = range(27)
-# Places in the scratch array: names that the vocabulary does not know (start, length), then reports under way.
+# Places in the scratch array: names that the vocabulary does not know (start, length).
 UNKNOWN_MOST = 16
-WAITING = 2 * UNKNOWN_MOST
-WAITING_MOST = 16
-ESCAPED = WAITING + 2 * WAITING_MOST
+ESCAPED = 2 * UNKNOWN_MOST
 """Then texts with escapes: (slot, start, length) of each as it is spelled out in the spare buffer."""
 ESCAPED_MOST = 8
-SCRATCH = ESCAPED + 3 * ESCAPED_MOST
+PLAIN_SCRATCH = ESCAPED + 3 * ESCAPED_MOST
+"""Where what ``scan_pseudonyms`` keeps begins."""
 _TENS = np.array([10.0**exponent for exponent in range(23)])
 
 
@@ -243,90 +237,3 @@ def spelled(body: np.ndarray, start: Any, spare: np.ndarray, place: Any) -> Any:
             return np.int64(-1), place
         put_byte(spare, place, one)
         place += 1
-
-
-@woven
-def pseudonym_at(
-    body: np.ndarray,
-    start: Any,
-    length: Any,
-    entity: Any,
-    text: np.ndarray,
-    at: Any,
-    states: np.ndarray,
-    cache: np.ndarray,
-    known: np.ndarray,
-    reports: np.ndarray,
-    control: np.ndarray,
-    scratch: np.ndarray,
-) -> None:
-    """Write the pseudonym of ``body[start : start + length]`` into ``text[at : at + 24]``.
-
-    One that is of a noted entity and not among ``known`` waits in ``reports`` until its line is accepted.
-    """
-    w0, w1 = head(body, start, length), head(body, start + 8, length - 8)
-    w2, w3 = head(body, start + 16, length - 16), head(body, start + 24, length - 24)
-    tag = U(1 << 63) | U(control[SCOPE]) << U(16) | U(entity) << U(8) | U(length)
-    mixed = (w0 ^ U(control[K0])) * U(_C0) ^ (w1 ^ U(control[K1])) * U(_C1) ^ (w2 + tag) * U(_C2) ^ w3 * U(_C0)
-    mixed = (mixed ^ (mixed >> U(32))) * U(_C1)
-    line = (np.int64(mixed >> U(32)) & (len(cache) // CACHE_LINE - 1)) * CACHE_LINE
-    short = length <= LONGEST_CACHED
-    if short and load64(cache, line + 56) == tag:
-        if load64(cache, line + 24) == w0 and load64(cache, line + 32) == w1:
-            if load64(cache, line + 40) == w2 and load64(cache, line + 48) == w3:
-                store64(text, at, load64(cache, line))
-                store64(text, at + 8, load64(cache, line + 8))
-                store64(text, at + 16, load64(cache, line + 16))
-                return
-    blake2b15_base32(states[entity], body, start, length, text, at)
-    p0, p1, p2 = load64(text, at), load64(text, at + 8), load64(text, at + 16)
-    if (control[NOTED] >> entity) & 1:
-        print_ = (p0 * U(_C0)) ^ (p1 * U(_C1)) ^ (p2 * U(_C2))
-        print_ = (print_ ^ (print_ >> U(32))) * U(_C0) | U(1)
-        if not is_known(known, print_):
-            place = control[REPORTS] + control[PENDING]
-            reports[place, 0], reports[place, 1], reports[place, 2] = entity, start, length
-            scratch[WAITING + 2 * control[PENDING]] = np.int64(print_)
-            scratch[WAITING + 2 * control[PENDING] + 1] = line if short else np.int64(-1)
-            control[PENDING] += 1
-    if short:
-        store64(cache, line, p0)
-        store64(cache, line + 8, p1)
-        store64(cache, line + 16, p2)
-        store64(cache, line + 24, w0)
-        store64(cache, line + 32, w1)
-        store64(cache, line + 40, w2)
-        store64(cache, line + 48, w3)
-        store64(cache, line + 56, tag)
-
-
-@woven
-def is_known(known: np.ndarray, print_: Any) -> Any:
-    """Return whether a pseudonym's print is in the set."""
-    mask = U(len(known) - 1)
-    at = (print_ >> U(20)) & mask
-    while known[at] != U(0):
-        if known[at] == print_:
-            return True
-        at = (at + U(1)) & mask
-    return False
-
-
-@woven
-def make_known(known: np.ndarray, print_: Any) -> Any:
-    """Put a print into the set; return 1 where it was not there."""
-    mask = U(len(known) - 1)
-    at = (print_ >> U(20)) & mask
-    while known[at] != U(0):
-        if known[at] == print_:
-            return np.int64(0)
-        at = (at + U(1)) & mask
-    known[at] = print_
-    return np.int64(1)
-
-
-@kernel
-def fill_known(known: np.ndarray, prints: np.ndarray) -> None:
-    """Put these prints into the set."""
-    for print_ in prints:
-        make_known(known, print_)

@@ -8,8 +8,8 @@ from tocsin.flow.hashing import Hasher
 from tocsin.flow.names import Names
 from tocsin.flow.wide.lines import Chunk, LineRows
 from tocsin.flow.wide.scan import Scanner, Scope
+from tocsin.flow.wide.scan_pseudonyms import fill_known
 from tocsin.flow.wide.scan_trusted import Replayer, unchecked
-from tocsin.flow.wide.scan_values import fill_known
 
 _LINE = b'{"id":"1","source":"s","type":"stock.changed","time":1,"data":{"sku":"a","on_hand":1}}'
 
