@@ -1,10 +1,15 @@
 """Order and now."""
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.core.events import HOUR, ID_MEMORY, Event
-from tocsin.runtime.stamping import Stamper
+from tocsin.flow.hashing import Hasher
+from tocsin.flow.wide.jit import AVAILABLE
+from tocsin.runtime.stamping import Stamper, Stamping
 
 
 def event(id: str, time: int) -> Event:
@@ -53,3 +58,43 @@ def test_a_stamper_restored_from_the_journal_goes_on_where_it_was() -> None:
         second.restore(past)
     assert (second.seq, second.tau) == (first.seq, first.tau)
     assert [second.seen(("s", str(n))) for n in range(40)] == [first.seen(("s", str(n))) for n in range(40)]
+
+
+def alike(make: Callable[[], Stamping], given: list[tuple[str, str, int]], cuts: list[int], clock: int) -> None:
+    def event(source: str, id: str, time: int) -> Event:
+        return Event(id=id, source=source, type="t", time=time)
+
+    plain: Stamping = Stamper()
+    stamper: Stamping = make()
+    events = [event(*one) for one in given]
+    for start, stop in zip([0, *cuts], [*cuts, len(events)], strict=True):
+        found = stamper.stamp_all(events[start:stop], clock)
+        fresh = []
+        for one, seq, new in zip(events[start:stop], found.seqs, found.new, strict=True):
+            known = plain.seen(one.identity)
+            assert new == (not known)
+            if new:
+                fresh.append(plain.stamp(one, clock))
+            assert seq == (known or plain.seq)
+        assert found.fresh == fresh
+        assert (stamper.seq, stamper.tau) == (plain.seq, plain.tau)
+
+
+GIVEN = st.lists(st.tuples(st.sampled_from("st"), st.sampled_from(["a", "b", "单\ud800", ""]), st.integers(0, 99)))
+
+
+@given(GIVEN, st.lists(st.integers(0, 30), max_size=3), st.integers(0, 99))
+def test_many_are_stamped_as_one_after_the_other(
+    given: list[tuple[str, str, int]], cuts: list[int], clock: int
+) -> None:
+    """However events are cut into calls, stamps and duplicates are those of single events."""
+    alike(Stamper, given, sorted(cuts), clock)
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="numba is not installed")
+@given(GIVEN, st.lists(st.integers(0, 30), max_size=3), st.integers(0, 99))
+def test_hashed_identities_are_stamped_alike(given: list[tuple[str, str, int]], cuts: list[int], clock: int) -> None:
+    """The stamper of the wide lane stamps events as the plain one does."""
+    from tocsin.runtime.widestamping import WideStamper
+
+    alike(lambda: WideStamper(Hasher(), 1000), given, sorted(cuts), clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from operator import attrgetter
@@ -33,7 +34,7 @@ from tocsin.core.signal import Signal, Verdict
 from tocsin.errors import BadEvent, Misconfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 LONGEST_KEY = 512
 """Indexed texts are cut at this many characters; the body keeps them whole."""
@@ -66,27 +67,72 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     def row(self, record: Any) -> dict[str, Any]:
         """Return the values of the indexed columns, ``version`` and ``search`` included where the table has them."""
-        row = {name: _indexed(self, name, kind, getattr(record, name)) for name, kind in self.columns.items()}
+        plan = _plan(self)
+        row: dict[str, Any] = {}
+        if plan.texts:
+            texts = [str(text) for text in plan.get_texts(record)]
+            joined = "".join(texts)
+            if len(joined) > LONGEST_KEY or "\0" in joined:
+                texts = [_plain(text)[:LONGEST_KEY] for text in texts]
+            row.update(zip(plan.texts, texts, strict=True))
+        for name, value in zip(plan.whole, plan.get_whole(record), strict=True):
+            usual = value is None or (value.__class__ is int and LEAST <= value <= MOST)
+            row[name] = value if usual else _whole(value)
+        for name, value in zip(plan.others, plan.get_others(record), strict=True):
+            row[name] = _indexed(self, name, value)
         if self.versioned:
             row["version"] = record.version
         if self.search:
-            row["search"] = _plain("\n".join(_text_at(record, path) for path in self.search).casefold())
+            row["search"] = _plain("\n".join(map(str, plan.get_search(record))).casefold())
         return row
 
 
-def _indexed(shape: Shape, name: str, kind: ColumnKind, value: Any) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a shape's row is read off a record: many columns at once."""
+
+    texts: tuple[str, ...]
+    get_texts: Callable[[Any], tuple[Any, ...]]
+    whole: tuple[str, ...]
+    get_whole: Callable[[Any], tuple[Any, ...]]
+    others: tuple[str, ...]
+    get_others: Callable[[Any], tuple[Any, ...]]
+    get_search: Callable[[Any], tuple[Any, ...]]
+
+
+_plans: dict[str, _Plan] = {}
+
+
+def _plan(shape: Shape) -> _Plan:
+    found = _plans.get(shape.name)
+    if found is None:
+        texts = tuple(
+            name for name, kind in shape.columns.items() if kind is ColumnKind.TEXT and name not in shape.optional
+        )
+        whole = tuple(name for name, kind in shape.columns.items() if kind is ColumnKind.INTEGER)
+        others = tuple(name for name in shape.columns if name not in texts and name not in whole)
+        found = _plans[shape.name] = _Plan(
+            texts, _reader(texts), whole, _reader(whole), others, _reader(others), _reader(shape.search)
+        )
+    return found
+
+
+def _reader(paths: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what reads these attributes of a record, as a tuple however many they are."""
+    if len(paths) > 1:
+        return attrgetter(*paths)
+    return lambda record: tuple(_getter(path)(record) for path in paths)
+
+
+def _indexed(shape: Shape, name: str, value: Any) -> Any:
+    """Return the value of a real column, or of a text that may be missing."""
     if value is None:
         return None
-    # What most values are, first: a verdict has fourteen of them, and there are thousands a second.
-    if value.__class__ is str and kind is ColumnKind.TEXT and len(value) <= LONGEST_KEY and "\0" not in value:
-        return value
-    if value.__class__ is int and kind is ColumnKind.INTEGER and LEAST <= value <= MOST:
-        return value
-    if kind is ColumnKind.TEXT:
+    if shape.columns[name] is ColumnKind.TEXT:
         return _plain(str(value))[:LONGEST_KEY]
-    if kind is ColumnKind.REAL and not math.isfinite(value):
+    if not math.isfinite(value):
         raise ValueError(f"{shape.name}.{name} is {value}")
-    return float(value) if kind is ColumnKind.REAL else _whole(value)
+    return float(value)
 
 
 def _whole(number: int) -> int:
@@ -97,10 +143,6 @@ def _whole(number: int) -> int:
 def _plain(text: str) -> str:
     # PostgreSQL stores no NUL in a text.
     return text.replace("\0", "�")
-
-
-def _text_at(record: Any, path: str) -> str:
-    return str(_getter(path)(record))
 
 
 @lru_cache(maxsize=256)

@@ -18,13 +18,14 @@ import threading
 import time
 from collections import deque
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tocsin.core.events import Event
 from tocsin.core.signal import Decision, Verdict
 from tocsin.errors import Retryable
 from tocsin.runtime import verdicts as serving
-from tocsin.runtime.bulk import Bulk
+from tocsin.runtime.bulk import FOR_EVER, Bulk
 from tocsin.runtime.lanes import Lanes, Receipt, Request, Work
 from tocsin.runtime.outbox import Outbox, Parcel
 from tocsin.runtime.promises import fail, keep
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 IDLE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 QUICK_S = 0.005
-"""A cycle up to here may run in the door's own thread."""
+"""A cycle of so much processor time may run in the door's own thread; for what else the machine does it cannot help."""
 TRUSTED = 16
 """So many quick cycles in a row earn the trust that the next is quick, too."""
 log = logging.getLogger(__name__)
@@ -369,22 +370,27 @@ class EmbeddedHost:
         self.note([Event(id=f"{due}.{self.stamper.seq}", source="tocsin", type="tocsin.tick", time=now)])
 
     def _cycle(self, urgent: list[VerdictJob], bulk: list[Request], notes: list[Event]) -> None:
-        began = time.perf_counter()
+        began = time.thread_time()
         before = self.stamper.seq
-        clock = self._clock.now()
-        fresh: list[Event] = []
-        receipts = [[self._receive(event, clock, fresh) for event in request.events] for request in bulk]
+        # On the data's clock nothing is ahead of it: it moves on with what is folded.
+        clock = FOR_EVER if self._clock.data else self._clock.now()
+        events = [event for request in bulk for event in request.events]
+        at = len(events)
+        external = at + len(urgent)
+        events += [job.event for job in urgent]
+        fresh, seqs, new = self.stamper.stamp_all([*events, *notes], clock)
+        accepted = sum(new[:external])
+        known = iter(zip(seqs, new, strict=True))
+        receipts = [
+            [Receipt(seq, duplicate=not one) for seq, one in islice(known, len(request.events))] for request in bulk
+        ]
         waiting: dict[int, list[VerdictJob]] = {}
         replayed: list[VerdictJob] = []
-        for job in urgent:
-            position = self._receive(job.event, clock, fresh).seq - before - 1
-            if position >= 0:
-                waiting.setdefault(position, []).append(job)
+        for job, seq in zip(urgent, seqs[at:external], strict=True):
+            if seq > before:
+                waiting.setdefault(seq - before - 1, []).append(job)
             else:
                 replayed.append(job)
-        external = len(fresh)
-        for event in notes:
-            self._receive(event, clock, fresh)
         if fresh and not waiting:
             # Nobody waits for what is derived: the disk may begin while it is folded.
             self._outbox.put(Parcel([fresh], partial(self._acknowledge, bulk, receipts), rows=len(fresh)))
@@ -399,18 +405,9 @@ class EmbeddedHost:
             again = partial(self._answer_again, job)
             self._outbox.put(Parcel((), published=again, lost=partial(self._degrade, [job])))
         if urgent:
-            self._calm = self._calm + 1 if time.perf_counter() - began < QUICK_S else 0
-        self.counters["accepted"] += external
-        self.counters["duplicates"] += sum(len(request.events) for request in bulk) + len(urgent) - external
-
-    def _receive(self, event: Event, clock: int, fresh: list[Event]) -> Receipt:
-        known = self.stamper.seen(event.identity)
-        if known:
-            return Receipt(known, duplicate=True)
-        # On the data's clock nothing is ahead of it: it moves on with what is folded.
-        stamped = self.stamper.stamp(event, max(clock, event.time) if self._clock.data else clock)
-        fresh.append(stamped)
-        return Receipt(stamped.seq)
+            self._calm = self._calm + 1 if time.thread_time() - began < QUICK_S else 0
+        self.counters["accepted"] += accepted
+        self.counters["duplicates"] += external - accepted
 
     def _fold(
         self,
@@ -463,9 +460,7 @@ class EmbeddedHost:
 
     def derive(self, derived: list[Event]) -> list[Event]:
         """Return derived events stamped, without those that the journal has already."""
-        return [
-            self.stamper.stamp(event, self.stamper.tau) for event in derived if not self.stamper.seen(event.identity)
-        ]
+        return self.stamper.stamp_all(derived, self.stamper.tau).fresh
 
     # In the writer's thread -------------------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ CURSOR = "cursor:verdicts"
 RECENT = 50_000
 GATHER_S = 0.05
 """So long verdicts gather before they are written: one transaction for many costs a fraction of one for each."""
+AT_ONCE, BREATH_S = 32, 0.002
+"""So many records are put at once, then others get the interpreter: a caller must not wait for hundreds of them."""
 MOST_ITEMS = 4096
 """Notes in one transaction."""
 
@@ -125,8 +127,12 @@ class Follower:
                 found = changed.get(id) or self.verdict(id)
                 if found is not None:
                     changed[id] = msgspec.structs.replace(found, outcome=str(event.data["outcome"]))
+        records = list(changed.values())
         with self._records.transaction():
-            table.put_many(changed.values())
+            for start in range(0, len(records), AT_ONCE):
+                if start:
+                    self._ending.wait(BREATH_S)
+                table.put_many(records[start : start + AT_ONCE])
             if self._moving:
                 self._records.table(Switch).put(Switch(id=CURSOR, number=batch[-1][0]))
         with self._lock:

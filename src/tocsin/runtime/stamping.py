@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
+
+
+class Stamped(NamedTuple):
+    """What stamping made of events: the new ones with their stamps; the seq of each, and which of them are new."""
+
+    fresh: list[Event]
+    seqs: list[int]
+    new: list[bool]
 
 
 class Stamping(Protocol):
@@ -27,6 +35,10 @@ class Stamping(Protocol):
 
     def stamp(self, event: Event, clock: int) -> Event:
         """Return the event with its seq and tau, and remember it."""
+        ...
+
+    def stamp_all(self, events: Sequence[Event], clock: int) -> Stamped:
+        """Stamp events in their order, as ``seen`` and ``stamp`` one by one would."""
         ...
 
     def restore(self, event: Event) -> None:
@@ -77,6 +89,17 @@ class Stamper:
         stamped = msgspec.structs.replace(event, seq=self.seq, tau=self.tau)
         self._remember(stamped)
         return stamped
+
+    def stamp_all(self, events: Sequence[Event], clock: int) -> Stamped:
+        """Stamp events in their order; one that is known, also from before in the same call, keeps its seq."""
+        found = Stamped([], [], [])
+        for event in events:
+            known = self.seen(event.identity)
+            if not known:
+                found.fresh.append(self.stamp(event, clock))
+            found.seqs.append(known or self.seq)
+            found.new.append(not known)
+        return found
 
     def restore(self, event: Event) -> None:
         """Take up an event from the journal: its stamps are what they are."""

@@ -12,7 +12,7 @@ import msgspec
 
 from tocsin.core.events import SECOND, Event, derived_id, subject_of
 from tocsin.core.signal import Decision, Signal, Verdict
-from tocsin.core.vocabulary import entities_of
+from tocsin.core.vocabulary import ENTITY_FIELDS
 
 if TYPE_CHECKING:
     from tocsin.flow.fold import Folded, Row
@@ -30,6 +30,9 @@ VERDICT_TYPES = frozenset(
 )
 """Types of which a verdict is recorded whenever a desk scored or a rule fired, even if nobody waits for it."""
 
+_FIRST = tuple(dict.fromkeys(("account", "card", "device", *ENTITY_FIELDS)))
+"""Whom a verdict is about: the first of these that the event names."""
+
 
 def verdict_id(event: Event) -> str:
     """Return the identity of the verdict on an event."""
@@ -38,12 +41,11 @@ def verdict_id(event: Event) -> str:
 
 def subject_for(event: Event) -> str:
     """Return whom a verdict is about: account, card, device, else the first entity, else the event's own subject."""
-    entities = entities_of(event.data)
-    for name in ("account", "card", "device"):
-        if name in entities:
-            return subject_of(name, entities[name])
-    for name, key in entities.items():
-        return subject_of(name, key)
+    data = event.data
+    for name in _FIRST:
+        key = data.get(name)
+        if isinstance(key, str) and key:
+            return subject_of(name, key)
     return event.subject
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from tocsin.core.events import Event, stamp_tau
 from tocsin.flow.wide.ids import CAPACITY, IdMemory
 from tocsin.flow.wide.ids import warm as warm_ids
-from tocsin.flow.wide.sip import sip_bytes
+from tocsin.flow.wide.sip import sip_bytes, sip_spans
+from tocsin.runtime.stamping import Stamped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tocsin.flow.hashing import Hasher
+
+_32 = np.uint64(32)
 
 
 class WideStamper:
@@ -52,7 +55,26 @@ class WideStamper:
         self.seq += 1
         self.tau = stamp_tau(event.time, clock, self.tau)
         self.memory.accept(self.hash_of(event.identity), self.seq, self.tau)
-        return msgspec.structs.replace(event, seq=self.seq, tau=self.tau)
+        return replace(event, seq=self.seq, tau=self.tau)
+
+    def stamp_all(self, events: Sequence[Event], clock: int) -> Stamped:
+        """Stamp events in their order; one that is known, also from before in the same call, keeps its seq."""
+        if not events:
+            return Stamped([], [], [])
+        texts = [f"{event.source}\x1f{event.id}".encode("utf-8", "surrogatepass") for event in events]
+        lengths = np.fromiter(map(len, texts), np.uint64, len(texts))
+        spans = ((np.cumsum(lengths) - lengths) << _32) | lengths
+        identity, there = np.empty(len(texts), np.uint64), np.ones(len(texts), np.bool_)
+        sip_spans(np.frombuffer(bytearray().join(texts), np.uint8), spans, there, self._k0, self._k1, identity)
+        times = np.fromiter((event.time for event in events), np.int64, len(events))
+        fresh, seqs, taus = (column.tolist() for column in self.memory.admit(identity, times, clock))
+        self.resume()
+        stamped = [
+            replace(event, seq=seq, tau=tau)
+            for event, new, seq, tau in zip(events, fresh, seqs, taus, strict=True)
+            if new
+        ]
+        return Stamped(stamped, seqs, fresh)
 
     def stamp_rows(
         self, identity: np.ndarray, times: np.ndarray, clock: int

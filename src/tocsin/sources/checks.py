@@ -10,6 +10,8 @@ import math
 import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -25,6 +27,8 @@ LARGEST_INTEGER = 10**15
 """Money and counts stay below: sums of 9,000 of them still fit 64 bits."""
 LARGEST_FIXED = 9 * 10**18
 LONGEST_KEY = 1024
+LONGEST_IP = 64
+"""Characters; the longest address has 45, and a scope adds none that is taken."""
 MOST_ITEMS = 10_000
 DEEPEST = 32
 """Levels of nesting that an unknown field may have."""
@@ -117,20 +121,27 @@ def _time(value: Any, path: str, field: Field) -> int:
     return instant(value, path)
 
 
+@lru_cache(maxsize=1 << 15)
+def canonical_ip(text: str) -> str:
+    """Return an address in its canonical form, "" where it is none; IPv4 mapped into IPv6 becomes IPv4."""
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    try:
+        packed = socket.inet_pton(family, text)
+    except (OSError, ValueError, UnicodeError):
+        return ""
+    if family is socket.AF_INET:
+        return text
+    if packed[:12] == b"\0" * 10 + b"\xff\xff":
+        return socket.inet_ntop(socket.AF_INET, packed[12:])
+    return socket.inet_ntop(family, packed)
+
+
 def _ip(value: Any, path: str, field: Field) -> str:
-    """Return the address in its canonical form; an IPv4 address mapped into IPv6 becomes IPv4."""
-    if type(value) is str:
-        family = socket.AF_INET6 if ":" in value else socket.AF_INET
-        try:
-            packed = socket.inet_pton(family, value)
-        except (OSError, ValueError, UnicodeError) as error:
-            raise _wrong(path, "an IPv4 or IPv6 address") from error
-        if family is socket.AF_INET:
-            return value
-        if packed[:12] == b"\0" * 10 + b"\xff\xff":
-            return socket.inet_ntop(socket.AF_INET, packed[12:])
-        return socket.inet_ntop(family, packed)
-    raise _wrong(path, "an IPv4 or IPv6 address")
+    """Return the address in its canonical form."""
+    found = canonical_ip(value) if type(value) is str and len(value) <= LONGEST_IP else ""
+    if not found:
+        raise _wrong(path, "an IPv4 or IPv6 address")
+    return found
 
 
 def _texts(value: Any, path: str, field: Field) -> list[str]:
@@ -252,18 +263,64 @@ MASKED_NAMES = frozenset(
 """Names of free-text fields; under these names an undeclared text is masked, too."""
 
 
+class Usual(IntEnum):
+    """What is kept of a value of the usual kind without a call of its check: see ``usual_of``."""
+
+    TEXT = 1
+    """A text as it is."""
+    KEY = 2
+    """A text of 1 to ``LONGEST_KEY`` characters as it is."""
+    PERSONAL = 3
+    """The pseudonym of such a text."""
+    WHOLE = 4
+    """An integer up to ``LARGEST_INTEGER`` as it is."""
+    CHOICE = 5
+    """One of a few texts."""
+    ADDRESS = 6
+    """An address of the internet in its canonical form."""
+
+
+Step = tuple[type[Any], int, tuple[str, ...]]
+"""The class of a usual value, what is done with it, and its choices."""
+
+
+def usual_of(rule: Rule) -> Step | None:
+    """Return how a rule's usual values are taken at once; None where its check is always called."""
+    _, field, privacy = rule
+    kind = field.kind
+    if privacy is Privacy.PSEUDONYM and kind is Kind.KEY:
+        return str, Usual.PERSONAL, ()
+    if privacy is not Privacy.OPEN:
+        return None
+    if kind is Kind.KEY:
+        return str, Usual.KEY, ()
+    if kind is Kind.TEXT:
+        return str, Usual.CHOICE if field.choices else Usual.TEXT, field.choices
+    if kind is Kind.IP:
+        return str, Usual.ADDRESS, ()
+    if kind is Kind.INTEGER or kind is Kind.MONEY:
+        return int, Usual.WHOLE, ()
+    return None
+
+
 class Plan(msgspec.Struct, frozen=True):
-    """How events of one type are checked."""
+    """How events of one type are checked; ``usual`` has the short way for values of the usual kind."""
 
     rules: dict[str, Rule]
     required: tuple[str, ...]
+    usual: dict[str, Step]
 
 
-def _plan(kind: EventType) -> Plan:
+def _plan(rules: Mapping[str, Rule], required: tuple[str, ...]) -> Plan:
+    usual = {name: step for name, rule in rules.items() if (step := usual_of(rule)) is not None}
+    return Plan(dict(rules), required, usual)
+
+
+def _plan_of(kind: EventType) -> Plan:
     declared = {field.name: (_check_of(field), field, field.privacy) for field in kind.fields}
-    return Plan({**EVERYWHERE, **declared}, tuple(field.name for field in kind.fields if field.required))
+    return _plan({**EVERYWHERE, **declared}, tuple(field.name for field in kind.fields if field.required))
 
 
-PLANS: Mapping[str, Plan] = {name: _plan(kind) for name, kind in VOCABULARY.items()}
-PLAIN = Plan(dict(EVERYWHERE), ())
+PLANS: Mapping[str, Plan] = {name: _plan_of(kind) for name, kind in VOCABULARY.items()}
+PLAIN = _plan(EVERYWHERE, ())
 """For types the vocabulary does not know."""

@@ -7,13 +7,32 @@ from typing import TYPE_CHECKING, Any
 from tocsin.core.events import Kind, Privacy
 from tocsin.errors import BadEvent
 from tocsin.methods.masking import mask
-from tocsin.sources.checks import DEEPEST, EVERYWHERE, MASKED_NAMES, PLAIN, PLANS, storable
+from tocsin.sources.checks import (
+    DEEPEST,
+    EVERYWHERE,
+    LARGEST_INTEGER,
+    LONGEST_IP,
+    LONGEST_KEY,
+    MASKED_NAMES,
+    PLAIN,
+    PLANS,
+    Usual,
+    canonical_ip,
+    storable,
+)
 from tocsin.sources.letters import PERSONAL_NAMES, PSEUDONYM_MARK, REMOVED, SEALED_MARK, SEALED_NAMES, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tocsin.core.ports import Vault
+    from tocsin.sources.checks import Rule, Step
+
+# Plain integers: an enumeration's member costs a look-up each time.
+_TEXT, _KEY, _WHOLE, _CHOICE, _ADDRESS = (
+    int(one) for one in (Usual.TEXT, Usual.KEY, Usual.WHOLE, Usual.CHOICE, Usual.ADDRESS)
+)
+_NEVER: Mapping[str, Step] = {}
 
 
 class Entry:
@@ -32,35 +51,60 @@ class Entry:
     def take(self, kind: str, data: Mapping[str, Any]) -> None:
         """Check every field by the plan of its type and do with it what its class says."""
         plan = PLANS.get(kind, PLAIN)
-        rules = plan.rules
+        # A dead letter that is driven again holds placeholders: every value of it is looked at.
+        usual = _NEVER if self.redriven else plan.usual
         kept = self.kept
         for name, value in data.items():
-            if value is None:
-                continue
-            rule = rules.get(name)
-            if rule is None:
-                self._unknown(name, value)
-                continue
-            if self.redriven and (value == REMOVED or self._placeholder(name, name, value, self.kept)):
-                continue
-            check, field, privacy = rule
-            checked = check(value, f"data.{name}", field)
-            if privacy is Privacy.OPEN:
-                if field.kind is Kind.OBJECT:
-                    kept[name] = self._walk(checked, f"data.{name}", 0)
-                elif checked != "" or field.kind is not Kind.KEY:
-                    kept[name] = checked
-            elif privacy is Privacy.MASKED:
-                kept[name] = mask(checked)
-            elif checked == "":
-                continue
-            elif privacy is Privacy.PSEUDONYM:
-                kept[name] = self.vault.pseudonym(self.shop, name, checked)
-            else:
-                self.to_seal[name] = checked
+            step = usual.get(name)
+            if step is not None and value.__class__ is step[0]:
+                how = step[1]
+                if how == _TEXT:
+                    kept[name] = value
+                    continue
+                if how == _WHOLE:
+                    if -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+                        kept[name] = value
+                        continue
+                elif how == _CHOICE:
+                    if value in step[2]:
+                        kept[name] = value
+                        continue
+                elif how == _ADDRESS:
+                    if len(value) <= LONGEST_IP and (found := canonical_ip(value)):
+                        kept[name] = found
+                        continue
+                elif 0 < len(value) <= LONGEST_KEY:
+                    kept[name] = value if how == _KEY else self.vault.pseudonym(self.shop, name, value)
+                    continue
+            if value is not None:
+                self._take(name, value, plan.rules)
         for name in plan.required:
             if name not in kept and name not in self.to_seal and name not in self.sealed:
                 raise BadEvent(f"data.{name} is missing", field=f"data.{name}", code="missing")
+
+    def _take(self, name: str, value: Any, rules: Mapping[str, Rule]) -> None:
+        """Check one field and do with it what its class says."""
+        rule = rules.get(name)
+        if rule is None:
+            self._unknown(name, value)
+            return
+        if self.redriven and (value == REMOVED or self._placeholder(name, name, value, self.kept)):
+            return
+        check, field, privacy = rule
+        checked = check(value, f"data.{name}", field)
+        if privacy is Privacy.OPEN:
+            if field.kind is Kind.OBJECT:
+                self.kept[name] = self._walk(checked, f"data.{name}", 0)
+            elif checked != "" or field.kind is not Kind.KEY:
+                self.kept[name] = checked
+        elif privacy is Privacy.MASKED:
+            self.kept[name] = mask(checked)
+        elif checked == "":
+            return
+        elif privacy is Privacy.PSEUDONYM:
+            self.kept[name] = self.vault.pseudonym(self.shop, name, checked)
+        else:
+            self.to_seal[name] = checked
 
     def _placeholder(self, name: str, path: str, value: Any, kept: dict[str, Any]) -> bool:
         """Take the place-holder of a dead letter; return whether it was one."""
