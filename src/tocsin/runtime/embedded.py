@@ -224,6 +224,11 @@ class EmbeddedHost:
         return cast("RowStamping", self.stamper)
 
     @property
+    def asked_lately(self) -> bool:
+        """Whether somebody asks for verdicts just now, or did within the last second."""
+        return self._lanes.callers_lately
+
+    @property
     def queued(self) -> int:
         """Events accepted into the queue, not yet folded."""
         return self._lanes.waiting + (self.wide.waiting if self.wide is not None else 0)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CURSOR = "cursor:verdicts"
 RECENT = 50_000
-GATHER_S = 0.05
+GATHER_S = 0.2
 """So long verdicts gather before they are written: one transaction for many costs a fraction of one for each."""
 AT_ONCE, BREATH_S = 32, 0.002
 """So many records are put at once, then others get the interpreter: a caller must not wait for hundreds of them."""

@@ -36,7 +36,7 @@ class Gone(Exception):
     """The caller hung up before the body was whole."""
 
 
-async def whole(receive: Receive, *, length: str, encoding: str, most: int) -> bytes:
+async def whole(receive: Receive, *, length: bytes, encoding: str, most: int) -> bytes:
     """Return the body, unpacked; 413 as soon as it exceeds ``most`` bytes, packed or not; 415 for other codings."""
     if encoding not in ("", "identity", "zstd", *GZIP):
         raise Refusal(415, "encoding", "content encodings are gzip, zstd and identity")

@@ -22,6 +22,7 @@ from tocsin.server.asked import Asked, Replies
 from tocsin.server.bodies import Cut, Gone, cut, of_lines, parsed, whole
 from tocsin.server.box import LetterBox, Refused
 from tocsin.server.problems import Problem, Refusal, headers_of, problem, problem_of
+from tocsin.server.settling import settled
 from tocsin.server.shapes import Accepted, RefusedEvent, VerdictAnswer
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ PATHS = frozenset({"/v1/events", "/v1/verdicts"})
 INLINE = 64
 """Requests of more events are checked in a thread, so that a large one does not hold up the verdicts."""
 INLINE_BYTES = 512_000
-"""NDJSON up to this size is scanned at once: it takes a millisecond, less than a change of threads may cost."""
+"""NDJSON up to this size is scanned at once: it takes a millisecond, less than a change of threads may cost. While
+somebody asks for verdicts it is not: the kernel leaves the interpreter to others, and they wait for no body."""
 MOST_BURYING = 64
 """Requests whose refused events wait for the dead-letter box."""
 MOST_WAITING = 1024
@@ -65,6 +67,7 @@ class Intake:
         self._accounts = accounts
         self._measures = measures
         self._most_bytes = settings.max_request_bytes
+        self._most_asked = min(settings.max_request_bytes, settings.max_event_bytes)
         self._deadline_s = settings.verdict_deadline_ms / 1000
         self._waiting = 0
         self._counted: dict[tuple[str, int], Counter] = {}
@@ -100,15 +103,15 @@ class Intake:
         if scope["method"] != "POST":
             raise Refusal(405, "method-not-allowed", "this door takes POST", headers={"allow": "POST"})
         asked = dict(scope["headers"])
-        key = self._key(_text(asked, b"authorization"), door)
-        most = self._most_bytes if door == "events" else min(self._most_bytes, self._tocsin.settings.max_event_bytes)
+        key = self._key(asked.get(b"authorization", b""), door)
+        encoding = asked.get(b"content-encoding", b"")
         body = await whole(
             receive,
-            length=_text(asked, b"content-length"),
-            encoding=_text(asked, b"content-encoding").lower(),
-            most=most,
+            length=asked.get(b"content-length", b""),
+            encoding=encoding.decode("latin-1").lower() if encoding else "",
+            most=self._most_bytes if door == "events" else self._most_asked,
         )
-        kind = _text(asked, b"content-type")
+        kind = asked.get(b"content-type", b"").decode("latin-1")
         if door == "verdicts":
             return await self._verdict(cut(body, kind), key, began)
         if self._tocsin.host.wide is not None and of_lines(kind):
@@ -116,11 +119,11 @@ class Intake:
         else:
             answer = await self._events(cut(body, kind), key)
         if b"wait=settled" in scope.get("query_string", b""):
-            await asyncio.wrap_future(self._tocsin.host.settle())
+            await settled(self._tocsin.host)
         return answer
 
-    def _key(self, authorization: str, door: str) -> ApiKey:
-        token = bearer(authorization)
+    def _key(self, authorization: bytes, door: str) -> ApiKey:
+        token = bearer(authorization.decode("latin-1"))
         if not token:
             raise Refusal(401, "no-key", "send an API key: Authorization: Bearer KEY")
         key = self._accounts.key(token)
@@ -161,7 +164,7 @@ class Intake:
         if host.refusing or host.stopped:
             return _problem(problem_of(Retryable(f"nothing is accepted: {host.refusing}", after_s=5.0)))
         try:
-            if len(body) <= INLINE_BYTES and not lane.busy:
+            if len(body) <= INLINE_BYTES and not lane.busy and not host.asked_lately:
                 future = lane.submit(body, key.shop)
             else:
                 loop = asyncio.get_running_loop()
@@ -309,10 +312,6 @@ def _none_taken(refused: list[Refused], single: bool) -> _Answer:
     return _problem(
         msgspec.structs.replace(found, refused=tuple(msgspec.to_builtins(_refused(one)) for one in refused))
     )
-
-
-def _text(headers: dict[bytes, bytes], name: bytes) -> str:
-    return headers.get(name, b"").decode("latin-1")
 
 
 def _json(status: int, value: Any) -> _Answer:
