@@ -65,7 +65,7 @@ def test_in_the_background_everything_is_taken_up_while_there_is_room(tmp_path: 
     """With room left whole segments enter the history and none is removed; old ones go for their age."""
     journal, history = journal_of(tmp_path), History(tmp_path / "history", disk=QuickDisk())
     now = [NOON]
-    writer = WriterProcess(history.folder)
+    writer = WriterProcess(history.folder, lingers_s=0.0)
     retention = Retention(journal, history, EVERY, writer, journal_bytes=1 << 40, everything=True, now=lambda: now[0])
     retention.start()
     until(lambda: history.through() == journal.closed()[-1].last)
@@ -94,6 +94,9 @@ class Told:
         return self._write(pace)
 
     def rest(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 

@@ -1,8 +1,8 @@
 """The process that writes the history: ``python -m tocsin.ledger.compacting PARENT PRIORITY``.
 
-It takes one task a line from standard input and answers each with a line: the files that it wrote, durable, or why it
-could not. It writes no manifest, so nothing of what it does counts before its parent says so. It needs no key: sealed
-values do not enter the history.
+It says when it is ready, takes one task a line from standard input and answers each with a line: the files that it
+wrote, durable, or why it could not. It writes no manifest, so nothing of what it does counts before its parent says so.
+It needs no key: sealed values do not enter the history.
 
 It ends with its input, and with the process PARENT whatever ends that. PRIORITY is ``idle`` (it runs where nobody
 else wants to) or ``usual``.
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 IDLE, USUAL = "idle", "usual"
+READY = b"\n"
+"""The first byte that it says: from now on it ends with its parent."""
 _NICE = 19
 _PR_SET_PDEATHSIG = 1
 
@@ -86,11 +88,13 @@ def main() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     together()
-    if priority == IDLE:
-        _step_back()
     # Answers alone go to the parent: whatever a library prints is for the log.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    answers.write(READY)
+    answers.flush()
+    if priority == IDLE:
+        _step_back()
     # Events by the thousand, none in a circle: the collector would look at all of them for nothing.
     gc.disable()
     for line in sys.stdin.buffer:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.05
 """How often it is asked how to go on: so long it may run on when others need the processor."""
+LINGERS_S = 10.0
+"""So long a child waits for the next segment: to start one costs as much as a small segment."""
 _ENDS_S = 5.0
 _READ = 1 << 16
 _ALONE = {"POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -58,7 +60,11 @@ class Writer(Protocol):
         ...
 
     def rest(self) -> None:
-        """Give back what it holds: nothing is to be written just now."""
+        """Take note that nothing is to be written just now: what it holds for the next segment may go."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
         ...
 
 
@@ -86,21 +92,26 @@ class WriterHere:
     def rest(self) -> None:
         """Do nothing: it holds nothing."""
 
+    def close(self) -> None:
+        """Do nothing: it holds nothing."""
+
 
 class _Void(Exception):
     """The work was made void."""
 
 
 class WriterProcess:
-    """Writes in a child process that lives as long as there is work; for one thread.
+    """Writes in a child process that lives as long as there is work, and some seconds more; for one thread.
 
     The child runs where nobody else wants the processor (SCHED_IDLE, else nice 19), but at the usual priority for what
     is not ``whole``: the bound of the journal waits for that. It has none of this process's files, sockets, locks and
     settings. It ends with this process, also where that is killed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, lingers_s: float = LINGERS_S) -> None:
         self._folder = folder.absolute()
+        self._lingers_s = lingers_s
+        self._worked = 0.0
         self._child: subprocess.Popen[bytes] | None = None
         self._priority = ""
         self._stopped = False
@@ -114,7 +125,6 @@ class WriterProcess:
         """Write, as ``Writer`` says."""
         if pace() is Pace.END:
             return None
-        child = self._started(IDLE if whole else USUAL)
         task = Task(
             folder=str(self._folder),
             path=str(segment.path.absolute()),
@@ -125,16 +135,22 @@ class WriterProcess:
             whole=whole,
         )
         try:
-            said = self._asked(child, task, pace)
+            said = self._asked(self._started(IDLE if whole else USUAL), task, pace)
         except BaseException:
             self._kill()
             raise
         if said is None:
             self._kill()
             return None
+        self._worked = time.monotonic()
         return said.taken()
 
     def rest(self) -> None:
+        """Let the child end where it has had nothing to do for a while."""
+        if time.monotonic() - self._worked >= self._lingers_s:
+            self.close()
+
+    def close(self) -> None:
         """Let the child end, which gives its memory back."""
         child = self._child
         if child is None:
@@ -150,7 +166,7 @@ class WriterProcess:
 
     def _started(self, priority: str) -> subprocess.Popen[bytes]:
         if self._child is not None and self._priority != priority:
-            self.rest()
+            self.close()
         if self._child is None:
             # Settings may hold secrets, and it needs none. Not from the working folder (-P), and in a group of its own:
             # a terminal's interrupt is for the parent, which knows what to do.
@@ -160,6 +176,9 @@ class WriterProcess:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=settings | _ALONE, process_group=0
             )
             self._priority, self._stopped = priority, False
+            # A byte says that from now on it ends with this process. Stopped before, it would outlive it.
+            if not os.read(_pipes(self._child)[1].fileno(), 1):
+                raise self._died(self._child)
         return self._child
 
     def _asked(self, child: subprocess.Popen[bytes], task: Task, pace: Callable[[], Pace]) -> Answer | None:

@@ -76,7 +76,7 @@ class Retention:
         self._end.set()
         if self._thread.ident is not None:
             self._thread.join()
-        self._writer.rest()
+        self._writer.close()
 
     def step(self) -> bool:
         """Do what is most urgent, at most one segment's worth; return whether there was anything."""
