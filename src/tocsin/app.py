@@ -33,7 +33,7 @@ from tocsin.ledger.memory import MemoryJournal, MemoryRecords
 from tocsin.ledger.models import ModelStore
 from tocsin.ledger.records import SqlRecords
 from tocsin.ledger.retention import Retention
-from tocsin.ledger.snapshots import Snapshot, SnapshotStore
+from tocsin.ledger.snapshots import SnapshotStore
 from tocsin.ledger.vault import KeyVault
 from tocsin.ledger.views import Views
 from tocsin.runtime.casebook import Casebook
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from tocsin.core.signal import Text
     from tocsin.flow.wide.rows import Rows
     from tocsin.ledger.disk import Disk
+    from tocsin.ledger.snapshot_file import Snapshot
     from tocsin.runtime.lanes import Receipt
     from tocsin.runtime.stamping import Stamping
 
@@ -297,8 +298,9 @@ class Tocsin:
             self.snapshots,
             every_s=60.0 * self.settings.snapshot_minutes,
             every_events=self.settings.snapshot_events,
-            # Two of them must stand before the journal can shrink again.
-            every_bytes=self.settings.journal_bytes // 4,
+            # The journal reaches back to the older of two, and goes on while the next is written: twice this and a
+            # quarter of the bound for that, at its peak 15 s for the default one.
+            every_bytes=self.settings.journal_bytes * 3 // 8,
             put_in_place=self._covered,
         )
 

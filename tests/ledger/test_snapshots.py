@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
+import zlib
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from tocsin.ledger import snapshots
+from tocsin.ledger import snapshot_file
 from tocsin.ledger.disk import Disk
 from tocsin.ledger.snapshots import SnapshotStore
 
@@ -73,7 +77,7 @@ def test_a_file_that_was_cut_is_passed_over(tmp_path: Path, kept: int) -> None:
 def test_another_version_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A snapshot is evidence of nothing: what cannot be read is folded again."""
     store = SnapshotStore(tmp_path)
-    monkeypatch.setattr(snapshots, "VERSION", snapshots.VERSION + 1)
+    monkeypatch.setattr(snapshot_file, "VERSION", snapshot_file.VERSION + 1)
     put(store, 1)
     monkeypatch.undo()
     assert store.newest() is None
@@ -129,3 +133,94 @@ def test_a_full_disk_leaves_the_last_one_in_place_and_nothing_beside_it(tmp_path
     with pytest.raises(OSError, match="no space"):
         SnapshotStore(tmp_path, disk=Full()).save(2, 20, {}, ARRAYS)
     assert [path.name for path in tmp_path.iterdir()] == [f"{1:020d}.snap"]
+
+
+def test_an_array_is_its_pieces_and_then_the_rows_in_the_snapshot(tmp_path: Path) -> None:
+    """Rows [0, 8) in two files, [8, 12) in the snapshot as two blocks: read as one array."""
+    store, whole = SnapshotStore(tmp_path), np.arange(36, dtype=np.uint64).reshape(12, 3)
+    pieces = [store.save_piece("log-a", [whole[:3], whole[3:4]]), store.save_piece("log-b", [whole[4:8]])]
+    rest = (whole[first : first + 2] for first in (8, 10))
+    store.publish(store.save(5, 50, {}, {"log": rest, **ARRAYS}, {"log": pieces}))
+    found = store.newest()
+    assert found is not None
+    np.testing.assert_array_equal(found.arrays["log"], whole)
+    np.testing.assert_array_equal(found.arrays["a/rows"], ARRAYS["a/rows"])
+    assert found.pieces["log"] == pieces
+    assert store.bytes() == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("how", ["damaged", "cut", "missing"])
+def test_a_snapshot_of_which_a_piece_is_not_whole_is_passed_over(tmp_path: Path, how: str) -> None:
+    """The one before it is taken, though both name pieces."""
+    store, rows = SnapshotStore(tmp_path), np.arange(2000)
+    for seq in (1, 2):
+        piece = store.save_piece(f"log-{seq}", [rows])
+        store.publish(store.save(seq, 0, {}, {"log": rows[:0]}, {"log": [piece]}), lambda: {"log-1", "log-2"})
+    path = tmp_path / "log-2.piece"
+    raw = bytearray(path.read_bytes())
+    raw[8000] ^= 1
+    path.unlink() if how == "missing" else path.write_bytes(raw[:9000] if how == "cut" else raw)
+    found = store.newest()
+    assert found is not None
+    assert found.seq == 1
+    np.testing.assert_array_equal(found.arrays["log"], rows)
+
+
+def test_a_piece_stays_while_a_snapshot_in_place_names_it_or_one_to_come_will(tmp_path: Path) -> None:
+    """Two snapshots are kept: with the third goes what only the first one named, and what a killed process left."""
+    store, rows = SnapshotStore(tmp_path), np.arange(4)
+    pieces = {name: store.save_piece(name, [rows]) for name in ("a", "b", "c", "coming", "left")}
+
+    def snapshot(seq: int, *names: str) -> set[str]:
+        saved = store.save(seq, 0, {}, {"log": rows}, {"log": [pieces[name] for name in names]})
+        store.publish(saved, lambda: {"coming", "left"} if seq < 3 else {"coming"})
+        return {path.stem for path in tmp_path.glob("*.piece")}
+
+    assert snapshot(1, "a", "b") == {"a", "b", "coming", "left"}
+    assert snapshot(2, "b") == {"a", "b", "coming", "left"}
+    assert snapshot(3, "b") == {"b", "coming"}
+    SnapshotStore(tmp_path).clean()
+    assert {path.stem for path in tmp_path.glob("*.piece")} == {"b"}
+
+
+def test_a_full_disk_leaves_no_piece(tmp_path: Path) -> None:
+    """The error is told, the half-written file goes."""
+
+    class Full(Disk):
+        def write_at(self, file: int, buffers: object, offset: int) -> int:
+            raise OSError(28, "no space")
+
+    with pytest.raises(OSError, match="no space"):
+        SnapshotStore(tmp_path, disk=Full()).save_piece("a", [np.arange(4)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_cannot_go_past_the_page_cache_is_written_through_it(tmp_path: Path) -> None:
+    """Memory file systems refuse the flag: what is read is the same."""
+
+    class Plain(Disk):
+        def open(self, path: Path, flags: int) -> int:
+            if flags & os.O_DIRECT:
+                raise OSError(errno.EINVAL, "no direct writes")
+            return super().open(path, flags)
+
+    store = SnapshotStore(tmp_path, disk=Plain())
+    put(store, 3)
+    found = store.newest()
+    assert found is not None
+    np.testing.assert_array_equal(found.arrays["a/rows"], ARRAYS["a/rows"])
+
+
+def test_a_snapshot_of_version_1_is_read_still(tmp_path: Path) -> None:
+    """Its index lies behind a shorter header, and offsets count from the page after it."""
+    array = np.arange(5, dtype=np.int64)
+    stored = {
+        "name": "a", "dtype": "<i8", "shape": (5,), "offset": 0, "crc": zlib.crc32(array.tobytes()),
+    }  # fmt: skip
+    index = msgspec.msgpack.encode({"seq": 7, "tau": 70, "meta": {"n": 1}, "arrays": [stored]})
+    head = struct.pack("<8sIIQ", b"TOCSINS\0", 1, zlib.crc32(index), len(index)) + index
+    (tmp_path / f"{7:020d}.snap").write_bytes(head.ljust(4096, b"\0") + array.tobytes())
+    found = SnapshotStore(tmp_path).newest()
+    assert found is not None
+    assert (found.seq, found.tau, found.meta, found.pieces) == (7, 70, {"n": 1}, {"a": []})
+    np.testing.assert_array_equal(found.arrays["a"], array)

@@ -19,7 +19,8 @@ from tocsin.config import load
 from tocsin.core.desk import Aggregate, Deadline, Measure, Series, Window
 from tocsin.core.signal import Decision, Text
 from tocsin.flow.wide.jit import AVAILABLE
-from tocsin.runtime import snapshotting
+from tocsin.ledger.snapshots import SnapshotStore
+from tocsin.runtime import hoststate, snapshotting
 from tocsin.runtime.clock import DataClock
 from tocsin.runtime.embedded import EmbeddedHost
 
@@ -132,7 +133,7 @@ def seen(tocsin: Tocsin) -> dict[str, Any]:
     memory = tocsin.host.row_stamper.memory.state()
     return {
         "fold": tocsin.fold.digest(),
-        "ids": sorted(set(memory["ids"].tolist())),
+        "ids": sorted(set(memory["log"][:, 0].tolist())),
         "stamps": (tocsin.host.stamper.seq, tocsin.host.stamper.tau),
         "mode": (tocsin.host.verdict_mode, tocsin.host.fallback),
         "lines": {one["name"] + one["key"]: views.series(**one) for one in views.series_names()},
@@ -146,8 +147,9 @@ def seen(tocsin: Tocsin) -> dict[str, Any]:
 def test_a_snapshot_and_its_tail_are_the_host_that_went_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, forks: bool
 ) -> None:
-    """Whatever the cut and the lane, copied or forked: the start gives the very state, and so does what follows."""
+    """Whatever the cut and the lane, copied or forked, in pieces: the start gives the very state, and what follows."""
     monkeypatch.setattr(snapshotting, "SMALL_BYTES", 0 if forks else 1 << 40)
+    monkeypatch.setattr(hoststate, "PIECE_ROWS", 1 << (4 + 2 * seed))
     rng = random.Random(seed)
     tocsin = start(tmp_path)
     at, end = rng.randrange(300, 1500), rng.randrange(0, 900)
@@ -310,8 +312,77 @@ def test_views_in_a_snapshot_stand_where_the_fold_stands(tmp_path: Path, monkeyp
 def test_an_array_of_the_state_is_not_of_another_kind_after_the_pipe() -> None:
     """What the child hears of the views is what the parent said."""
     state = ({"lines": [["a", "", "", 3, 2]], "tau": 1 << 60}, {"starts": np.arange(2), "values": np.array([0.5, 2])})
-    meta, arrays = snapshotting._opened(snapshotting._closed(state))
+    (meta, arrays), pieces = snapshotting._opened(snapshotting._closed(state, {"a": []}))
+    assert pieces == {"a": []}
     assert meta == state[0]
     for name, array in state[1].items():
         assert arrays[name].dtype == array.dtype
         np.testing.assert_array_equal(arrays[name], array)
+
+
+@pytest.mark.parametrize("forks", [False, True])
+def test_identities_are_written_once_whatever_snapshots_and_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: bool
+) -> None:
+    """Pieces stay the files that they are while a snapshot names them, also after a start."""
+    monkeypatch.setattr(snapshotting, "SMALL_BYTES", 0 if forks else 1 << 40)
+    monkeypatch.setattr(hoststate, "PIECE_ROWS", 64)
+    folder, rng = tmp_path / "snapshots", random.Random(7)
+
+    def files() -> dict[str, int]:
+        found = SnapshotStore(folder).newest()
+        assert found is not None
+        names = [f"{piece.name}.piece" for piece in found.pieces["ids/log"]]
+        return {name: (folder / name).stat().st_mtime_ns for name in names}
+
+    tocsin = start(tmp_path)
+    feed(tocsin, 0, 700, rng)
+    snapshot(tocsin)
+    first = files()
+    assert len(first) >= 500 // 64
+    feed(tocsin, 700, 300, rng)
+    snapshot(tocsin)
+    second = files()
+    assert second.items() > first.items()
+    drop(tocsin)
+    again = start(tmp_path)
+    feed(again, 1000, 300, rng)
+    snapshot(again)
+    third = files()
+    assert third.items() > second.items()
+    before = seen(again)
+    drop(again)
+    once_more = start(tmp_path)
+    try:
+        assert once_more.replayed.events == 0
+        assert seen(once_more) == before
+        assert {path.name for path in folder.glob("ids-*.piece")} == third.keys()
+    finally:
+        drop(once_more)
+
+
+def test_where_the_disk_refuses_pieces_the_host_goes_on_and_the_next_snapshot_holds_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told once; what is missing is written with the snapshot."""
+    monkeypatch.setattr(hoststate, "PIECE_ROWS", 64)
+    monkeypatch.setattr(hoststate, "AGAIN_S", 1e6)
+    (tmp_path / "snapshots").write_text("no folder")
+    tocsin = start(tmp_path)
+    rng = random.Random(3)
+    feed(tocsin, 0, 500, rng)
+    until = time.monotonic() + 60
+    while "a piece of the next snapshot was not written" not in caplog.text and time.monotonic() < until:
+        feed(tocsin, 0, 1, rng)
+    assert caplog.text.count("was not written") == 1
+    (tmp_path / "snapshots").unlink()
+    feed(tocsin, 500, 100, rng)
+    snapshot(tocsin)
+    before = seen(tocsin)
+    drop(tocsin)
+    again = start(tmp_path)
+    try:
+        assert again.replayed.events == 0
+        assert seen(again) == before
+    finally:
+        drop(again)

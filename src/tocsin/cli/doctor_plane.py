@@ -171,7 +171,7 @@ def stored(settings: Settings) -> Iterator[Finding]:
     latest, state = snapshots.latest(), 0
     if latest is not None:
         seq, at = latest
-        state = snapshots.paths()[-1].stat().st_size
+        state = snapshots.bytes()
         yield Finding(
             FINE, f"snapshot up to event {seq}, {state / 1e6:.3g} MB, {(time.time() - at) / 3600:.1f} hours old"
         )

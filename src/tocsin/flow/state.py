@@ -17,14 +17,25 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tocsin.flow.fold import Fold
+    from tocsin.flow.wide.logged import PlaneLog
 
 PARTS = ("windows", "tracks", "deadlines")
 
 
-def state_of(fold: Fold) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def logs_of(fold: Fold) -> dict[str, PlaneLog]:
+    """Return the logs of a fold on the compiled plane, by the names of their arrays in a state without them."""
+    from tocsin.flow.wide.logged import PlaneLog
+
+    windows: Any = fold.windows
+    return {f"windows/plane{place}.log": PlaneLog(plane) for place, (plane, _) in enumerate(windows.planes)}
+
+
+def state_of(fold: Fold) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (plain values, arrays by ``part/name``) of a fold on the compiled plane; Misconfigured on the plain one.
 
-    The arrays may be the fold's own memory: copy or write them before the next step.
+    The arrays, some of them iterators of blocks of their rows, may be the fold's own memory: copy or write them before
+    the next step. Left out are the logs of windows (``logs_of``): who keeps the state adds ``NAME``, from any row of
+    the log on, with ``NAME.first`` int64 [1], the number of that row.
     """
     if not fold.engine.wide:
         raise Misconfigured("the plain plane keeps no snapshots: its state is folded from the journal")
@@ -39,15 +50,18 @@ def state_of(fold: Fold) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "house": fold.house.documents(),
         "seats": {name: [seat.mode.value, dict(seat.digests), seat.out] for name, seat in fold.seats.items()},
     }
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     learned: dict[str, Any] = {}
     for name, seat in fold.seats.items():
         if seat.novelty is not None:
             learned[name], found = seat.novelty.state()
             arrays.update({f"novelty.{name}/{part}": array for part, array in found.items()})
     meta["novelty"] = learned
+    from tocsin.flow.wide.logged import Beside
+
+    windows: Any = fold.windows
     for part in PARTS:
-        own, found = getattr(fold, part).state()
+        own, found = windows.state(Beside) if part == "windows" else getattr(fold, part).state()
         meta[part] = own
         arrays.update({f"{part}/{name}": array for name, array in found.items()})
     return meta, arrays
@@ -76,8 +90,11 @@ def restore_into(fold: Fold, meta: Mapping[str, Any], arrays: Mapping[str, np.nd
                 seat.put_model(digests[stage], stage, fold.artefact(digests[stage]))
         if seat.novelty is not None and name in meta["novelty"]:
             seat.novelty.restore(meta["novelty"][name], _under(f"novelty.{name}/", arrays))
+    from tocsin.flow.wide.logged import joined
+
     for part in PARTS:
-        getattr(fold, part).restore(meta[part], _under(f"{part}/", arrays))
+        own = _under(f"{part}/", arrays)
+        getattr(fold, part).restore(meta[part], joined(own) if part == "windows" else own)
 
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

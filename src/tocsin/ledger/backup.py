@@ -25,6 +25,7 @@ from tocsin.errors import Misconfigured
 from tocsin.ledger.disk import Disk
 from tocsin.ledger.segments import SUFFIX
 from tocsin.ledger.shelf import HOLD, held
+from tocsin.ledger.snapshot_file import PIECE, needed_by
 from tocsin.ledger.snapshots import SUFFIX as SNAPSHOT
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _PASSING = ("-wal", "-shm", "-journal", ".new")
 """Endings of files that live only beside a running process."""
 JOURNAL = "journal"
 _LOCKS = ("lock", HOLD)
+_STATE = (SNAPSHOT, PIECE)
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -62,12 +64,12 @@ def backup(folder: Path | str, target: Path | str) -> Manifest:
 
 def _backup(folder: Path, target: Path) -> Manifest:
     with held(folder / JOURNAL):
-        databases = [path for path in _files(folder) if path.suffix != SNAPSHOT and _is_database(path)]
+        databases = [path for path in _files(folder) if path.suffix not in _STATE and _is_database(path)]
         for path in databases:
             _copy_database(path, _placed(path, folder, target))
         _copy_snapshots(folder, target)
         # Only now is it asked what else there is: the journal in the copy reaches beyond every snapshot in it.
-        others = [path for path in _files(folder) if path not in databases and path.suffix != SNAPSHOT]
+        others = [path for path in _files(folder) if path not in databases and path.suffix not in _STATE]
         for path in sorted(others, key=lambda path: (path.suffix == SUFFIX, path)):
             _copy(path, _placed(path, folder, target))
     for path in databases:
@@ -84,16 +86,26 @@ def _copy_snapshots(folder: Path, target: Path) -> None:
     A running server removes one when the second after it is in place, also while it is being copied.
     """
     while found := [path for path in _files(folder) if path.suffix == SNAPSHOT]:
-        copied = 0
-        for path in reversed(found):
-            copy = _placed(path, folder, target)
-            try:
-                _copy(path, copy)
-                copied += 1
-            except FileNotFoundError:
-                copy.unlink(missing_ok=True)
-        if copied:
+        # All are tried: what the second of them has in common with the first is copied once.
+        if any([_copy_snapshot(path, _placed(path, folder, target)) for path in reversed(found)]):
             return
+
+
+def _copy_snapshot(path: Path, copy: Path) -> bool:
+    """Copy a snapshot with its pieces; False where it has gone meanwhile."""
+    try:
+        _copy(path, copy)
+        for name in needed_by(copy):
+            if not copy.with_name(name + PIECE).exists():
+                _copy(path.with_name(name + PIECE), copy.with_name(name + PIECE))
+    except FileNotFoundError:
+        if not path.exists():
+            copy.unlink(missing_ok=True)
+            return False
+    except (ValueError, msgspec.MsgspecError):
+        # A damaged one names nothing. It is passed over at the start, as it was here.
+        pass
+    return True
 
 
 def restore(source: Path | str, folder: Path | str, *, replaces: Path | str | None = None) -> Manifest:

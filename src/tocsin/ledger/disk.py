@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,16 @@ class Disk:
     def open(self, path: Path, flags: int) -> int:
         """Open a file for this user alone."""
         return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+    def open_direct(self, path: Path, flags: int) -> int:
+        """Open a file whose writes, in whole pages from aligned memory, go past the page cache where that can be."""
+        try:
+            return self.open(path, flags | getattr(os, "O_DIRECT", 0))
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            # Not every file system can.
+            return self.open(path, flags)
 
     def write_at(self, file: int, buffers: Sequence[memoryview], offset: int) -> int:
         """Write what fits of the buffers, one behind the other, from that byte on; return how many bytes."""

@@ -4,124 +4,133 @@ One file a snapshot, named by the seq up to which everything has been folded; wr
 place atomically, the last two are kept. A snapshot is evidence of nothing: where it is damaged or of another version
 it is passed over, and the journal is folded from the one before, or from its beginning.
 
-========  ===========================================================================================
-header    magic ``TOCSINS\0``, u32 version, u32 CRC-32 of the index, u64 length of the index
-index     msgpack: seq, tau, meta (plain values by part), arrays: name, dtype, shape, offset, CRC-32
-arrays    from the next multiple of 4096 on, each contiguous, its offset from there a multiple of 4096
-========  ===========================================================================================
+An array that only grows at its end is not written whole each time: rows that will not change any more lie in *pieces*,
+files of their own that each snapshot names until it needs them no longer. What follows them is in the snapshot.
+
+Version 1 knew no pieces; it is read still. The format is that of ``snapshot_file``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import struct
-import zlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from tocsin.ledger.disk import Disk
+from tocsin.ledger.snapshot_file import PIECE, Draft, Piece, Snapshot, needed_by, read
+from tocsin.ledger.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
-MAGIC = b"TOCSINS\0"
-VERSION = 1
-SUFFIX = ".snap"
+    import numpy as np
+
+SUFFIX, PASSING = ".snap", ".new"
 KEPT = 2
-PAGE = 4096
-_HEADER = struct.Struct("<8sIIQ")
 log = logging.getLogger(__name__)
 
 
-class Stored(msgspec.Struct, frozen=True):
-    """Where one array lies in the file."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    crc: int
-
-    @property
-    def size(self) -> int:
-        """Bytes of the array."""
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
-
-
-class Index(msgspec.Struct, frozen=True):
-    """What a snapshot holds."""
-
-    seq: int
-    tau: int
-    meta: dict[str, Any]
-    arrays: list[Stored]
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """A snapshot as it was read: ``arrays`` by name, each one's own memory."""
-
-    seq: int
-    tau: int
-    meta: dict[str, Any]
-    arrays: dict[str, np.ndarray]
-
-
 class SnapshotStore:
-    """The snapshots of one installation, in one folder. One writer."""
+    """The snapshots of one installation, in one folder. One writer of snapshots, and one of pieces."""
 
     def __init__(self, folder: Path, *, disk: Disk | None = None) -> None:
         self.folder = folder
         self._disk = disk or Disk()
 
-    def save(self, seq: int, tau: int, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Path:
-        """Write a snapshot under a passing name; ``publish`` puts it in place. OSError where the disk refuses."""
+    def begin(self, seq: int) -> Draft:
+        """Begin a snapshot up to a seq; ``publish`` puts it in place. OSError where the disk refuses."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self.folder / f"{seq:020d}{SUFFIX}.new"
-        plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        stored = [
-            Stored(name, array.dtype.str, array.shape, 0, zlib.crc32(_bytes(array)) if array.size else 0)
-            for name, array in plain.items()
-        ]
-        stored = _place(stored)
-        index = msgspec.msgpack.encode(Index(seq, tau, dict(meta), stored))
-        begin = _paged(_HEADER.size + len(index))
-        file = self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        return Draft(self._disk, self.folder / f"{seq:020d}{SUFFIX}{PASSING}")
+
+    def save(
+        self,
+        seq: int,
+        tau: int,
+        meta: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray | Iterable[np.ndarray]],
+        pieces: Mapping[str, Sequence[Piece]] | None = None,
+    ) -> Path:
+        """Write a snapshot under a passing name; OSError where the disk refuses."""
+        with self.begin(seq) as draft:
+            for name, array in arrays.items():
+                draft.add(name, array)
+            return draft.close(seq, tau, meta, pieces)
+
+    def save_piece(self, name: str, blocks: Sequence[np.ndarray]) -> Piece:
+        """Write rows that will not change any more, durable; OSError where the disk refuses."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.folder / f"{name}{PIECE}{PASSING}"
+        stream = Stream(self._disk, path)
         try:
-            header = _HEADER.pack(MAGIC, VERSION, zlib.crc32(index), len(index))
-            self._disk.write_all(file, [header, index])
-            for one in stored:
-                if one.size:
-                    self._disk.write_all(file, [_bytes(plain[one.name])], begin + one.offset)
-            self._disk.fdatasync(file)
+            crc = 0
+            for block in blocks:
+                crc = stream.put(block, crc)
+            stream.end()
         except OSError:
             path.unlink(missing_ok=True)
             raise
         finally:
-            os.close(file)
-        return path
+            stream.close()
+        path.replace(path.with_suffix(""))
+        return Piece(name, sum(len(block) for block in blocks), crc)
 
-    def publish(self, path: Path) -> Path:
-        """Put a saved snapshot in place, durable, and let go of all but the newest ``KEPT``."""
+    def publish(self, path: Path, keep: Callable[[], Collection[str]] = tuple) -> Path:
+        """Put a saved snapshot in place, durable, and let go of all but the newest ``KEPT``.
+
+        A piece goes when no snapshot in place names it and ``keep``, asked afterwards, does not either.
+        """
+        # First the pieces: a snapshot in place must not name what a power failure may take.
+        self._disk.sync_folder(self.folder)
         final = path.with_suffix("")
         path.replace(final)
         self._disk.sync_folder(self.folder)
         for old in self.paths()[:-KEPT]:
             old.unlink(missing_ok=True)
+        found = list(self.folder.glob(f"*{PIECE}"))
+        needed = self._needed()
+        if needed is not None:
+            needed.update(keep())
+            for piece in found:
+                if piece.stem not in needed:
+                    piece.unlink(missing_ok=True)
         return final
 
     def clean(self) -> None:
         """Remove what was saved and never published; only while no other process works on the folder."""
-        for leftover in self.folder.glob(f"*{SUFFIX}.new"):
+        for leftover in self.folder.glob(f"*{PASSING}"):
             leftover.unlink()
+        needed = self._needed()
+        if needed is not None:
+            for piece in self.folder.glob(f"*{PIECE}"):
+                if piece.stem not in needed:
+                    piece.unlink()
+
+    def _needed(self) -> set[str] | None:
+        """Return the names of the pieces of all snapshots in place; None where one of these cannot be read."""
+        needed: set[str] = set()
+        for path in self.paths():
+            try:
+                needed |= needed_by(path)
+            except (OSError, ValueError, msgspec.MsgspecError):
+                # Another version, or damaged: it goes in its turn, and what it may need goes with it.
+                return None
+        return needed
 
     def paths(self) -> list[Path]:
         """Return the snapshots that are in place, oldest first."""
         return sorted(self.folder.glob(f"*{SUFFIX}"))
+
+    def bytes(self) -> int:
+        """Return the size of the newest snapshot in place with its pieces; 0 where there is none that can be read."""
+        for path in reversed(self.paths()):
+            with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
+                pieces = (self.folder / f"{name}{PIECE}" for name in needed_by(path))
+                return path.stat().st_size + sum(piece.stat().st_size for piece in pieces)
+        return 0
 
     def latest(self) -> tuple[int, float] | None:
         """Return (seq, seconds since 1970 when it was written) of the newest in place, unread; None: there is none."""
@@ -152,44 +161,3 @@ class SnapshotStore:
                 return found
             log.error("snapshot %s is passed over: it is ahead of the journal", path)
         return None
-
-
-def read(path: Path) -> Snapshot:
-    """Return a snapshot, every byte checked; ValueError where it is damaged or of another version."""
-    with path.open("rb") as file:
-        head = file.read(_HEADER.size)
-        if len(head) < _HEADER.size:
-            raise ValueError("it was cut")
-        magic, version, crc, length = _HEADER.unpack(head)
-        # A damaged length must not ask for memory that nobody has.
-        raw = file.read(min(length, os.fstat(file.fileno()).st_size))
-        if magic != MAGIC or version != VERSION or zlib.crc32(raw) != crc:
-            raise ValueError("it is damaged, or of another version")
-        index = msgspec.msgpack.decode(raw, type=Index)
-        arrays = {}
-        for one in index.arrays:
-            array = np.empty(one.shape, np.dtype(one.dtype))
-            if one.size:
-                file.seek(_paged(_HEADER.size + length) + one.offset)
-                view = _bytes(array)
-                if file.readinto(view) != one.size or zlib.crc32(view) != one.crc:
-                    raise ValueError(f"the array {one.name} is damaged")
-            arrays[one.name] = array
-    return Snapshot(index.seq, index.tau, index.meta, arrays)
-
-
-def _place(stored: list[Stored]) -> list[Stored]:
-    """Return the arrays with their offsets."""
-    at, placed = 0, []
-    for one in stored:
-        placed.append(msgspec.structs.replace(one, offset=at))
-        at += _paged(one.size)
-    return placed
-
-
-def _paged(size: int) -> int:
-    return -(-size // PAGE) * PAGE
-
-
-def _bytes(array: np.ndarray) -> memoryview:
-    return memoryview(cast("Any", array)).cast("B")

@@ -2,47 +2,73 @@
 
 A snapshot is taken between two cycles: everything stamped so far has been folded. A small state is copied and written
 by a thread; a large one is read and written by a forked child, which sees the memory as it was: the host pauses for the
-fork alone. The views hear of events once they are on disk, so their numbers are taken by the journal's writer, at the
-same place of the stream. By then everything that was derived up to there is on disk, and a start that begins with the
-snapshot lacks nothing.
+fork alone. What only grows at its end (identities, the logs of windows) is written as it comes, in pieces that the
+snapshots name. The views hear of events once they are on disk, so their numbers are taken by the journal's writer, at
+the same place of the stream. By then everything that was derived up to there is on disk, and a start that begins with
+the snapshot lacks nothing.
 """
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import logging
-import os
-import signal
-import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from tocsin.flow.state import restore_into, state_of
+from tocsin.runtime.child import Child
+from tocsin.runtime.hoststate import HostState, copied, named, release
 from tocsin.runtime.outbox import Parcel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Protocol
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from typing import Protocol, Self
 
     from tocsin.runtime.embedded import EmbeddedHost
+    from tocsin.runtime.hoststate import State
+    from tocsin.runtime.pieces import Cut
+
+    class Draft(Protocol):
+        """A snapshot that is being written; where its block is left by an exception it is abandoned."""
+
+        def __enter__(self) -> Self:
+            """Return itself."""
+            ...
+
+        def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+            """Abandon it where something was raised."""
+            ...
+
+        def add(self, name: str, array: np.ndarray | Iterable[np.ndarray]) -> None:
+            """Write an array, whole or as blocks of its rows."""
+            ...
+
+        def close(self, seq: int, tau: int, meta: Mapping[str, Any], pieces: Mapping[str, Sequence[Any]], /) -> Path:
+            """Make it durable, under a passing name."""
+            ...
+
+        def abandon(self) -> None:
+            """Remove it."""
+            ...
 
     class Snapshots(Protocol):
         """Where snapshots lie (``ledger.snapshots``)."""
 
-        def save(self, seq: int, tau: int, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Path:
-            """Write a snapshot under a passing name."""
+        def begin(self, seq: int) -> Draft:
+            """Begin a snapshot under a passing name."""
             ...
 
-        def publish(self, path: Path) -> Path:
-            """Put a saved snapshot in place."""
+        def publish(self, path: Path, keep: Callable[[], Collection[str]]) -> Path:
+            """Put a saved snapshot in place, and let go of pieces that neither it nor ``keep`` names."""
+            ...
+
+        def save_piece(self, name: str, blocks: Sequence[np.ndarray]) -> Any:
+            """Write rows of an array that will not change any more."""
             ...
 
         def newest(self, *, most_seq: int) -> Any:
@@ -50,14 +76,8 @@ if TYPE_CHECKING:
             ...
 
 
-State: TypeAlias = "tuple[dict[str, Any], dict[str, np.ndarray]]"
-"""Plain values and arrays."""
 SMALL_BYTES = 64_000_000
 """A state up to this size is copied: that takes a few milliseconds."""
-PARTS = ("fold", "ids", "views")
-NICE = 5
-"""The child gives way to those who answer callers."""
-_PR_SET_PDEATHSIG = 1
 log = logging.getLogger(__name__)
 
 
@@ -97,6 +117,9 @@ class Snapshotter:
         self._thread: threading.Thread | None = None
         self._loading: threading.Thread | None = None
         self._views: Future[State] = Future()
+        self._state = HostState(host, store)
+        self._well = True
+        """Whether the last one was written."""
         self.taken = self.failed = 0
         self.pause_s = 0.0
         """How long the last snapshot held up the host."""
@@ -104,7 +127,10 @@ class Snapshotter:
         """Memory of the state of the last snapshot, free room in its arrays included."""
 
     def look(self) -> None:
-        """Take a snapshot where one is due; the host folds nothing meanwhile."""
+        """Take a snapshot where one is due, and have pieces written; the host folds nothing meanwhile."""
+        if self._well:
+            # Else the next one writes what it needs: a disk that is full is not filled further.
+            self._state.write_ahead()
         events = self._host.stamper.seq - self._seq
         if events and (self._thread is None or not self._thread.is_alive()):
             late = time.monotonic() - self._at >= self._every_s
@@ -114,7 +140,12 @@ class Snapshotter:
                 self.take()
 
     def take(self) -> threading.Thread:
-        """Take a snapshot now, of a host that folds nothing meanwhile; the thread ends when it is in place."""
+        """Take a snapshot now, of a host that folds nothing meanwhile; the thread ends when it is in place.
+
+        One that is under way already is the one.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            return self._thread
         while not self._is_ready():
             time.sleep(0.001)
         began = time.perf_counter()
@@ -124,14 +155,17 @@ class Snapshotter:
         views: Future[State] = Future()
         self._views = views
         host.put(Parcel((), published=lambda: _note(views, host)))
-        self.bytes = self._size()
+        self.bytes = self._state.size()
+        cuts = self._state.cut()
+        here = self._state.here(cuts)
         if self.bytes <= SMALL_BYTES:
-            meta, arrays = self._folded()
-            copied = {name: array.copy() for name, array in arrays.items()}
-            self._thread = threading.Thread(target=self._write, args=(place, (meta, copied), views), daemon=True)
+            meta, arrays = self._state.folded(here, cuts)
+            folded = meta, {name: copied(array) for name, array in arrays.items()}
+            thread = threading.Thread(target=self._write, args=(place, folded, cuts, views))
         else:
-            self._thread = threading.Thread(target=self._await, args=(place, self._forked(place), views), daemon=True)
-        self._thread.name = "snapshot"
+            thread = threading.Thread(target=self._await, args=(place, self._forked(place, here, cuts), cuts, views))
+        self._thread = thread
+        thread.name, thread.daemon = "snapshot", True
         self.pause_s = time.perf_counter() - began
         self._thread.start()
         return self._thread
@@ -144,17 +178,14 @@ class Snapshotter:
             self._thread.join()
         if self._host.stamper.seq == self._placed or not self._host.finished:
             return
+        self._state.finish()
         place = (self._host.stamper.seq, self._host.stamper.tau)
-        self._save(place, self._folded(), self._host.views.state())
+        cuts = self._state.cut()
+        self._save(place, self._state.folded(self._state.here(cuts), cuts), cuts, self._host.views.state())
 
     def load(self, found: Any) -> int:
         """Put a snapshot (``ledger.snapshots.Snapshot``) into a host that has folded nothing; return its seq."""
-        parts = {part: _part(part, found.arrays) for part in PARTS}
-        restore_into(self._host.fold, found.meta["fold"], parts["fold"])
-        self._host.row_stamper.memory.restore(parts["ids"])
-        self._host.row_stamper.resume()
-        self._host.views.restore(found.meta["views"], parts["views"])
-        self._host.apply_mode(found.meta["modes"])
+        self._state.restore(found)
         seq: int = found.seq
         self._seq = self._placed = seq
         return seq
@@ -171,113 +202,83 @@ class Snapshotter:
             self._loading.start()
         return not self._loading.is_alive()
 
-    def _size(self) -> int:
-        """Return the memory of the state, without reading it."""
-        fold, ids = self._host.fold, self._host.row_stamper.memory
-        sizes = (*fold.windows.bytes().values(), fold.tracks.bytes(), fold.deadlines.bytes(), 24 * len(ids))
-        return sum(int(size) for size in sizes)
-
-    def _folded(self) -> State:
-        """Return what was made of the events up to the last one stamped; the arrays may be the host's own."""
-        host = self._host
-        fold, arrays = state_of(host.fold)
-        modes = {"verdict_mode": host.verdict_mode, "verdict_fallback": host.fallback.value}
-        ids = host.row_stamper.memory.state()
-        return {"fold": fold, "modes": modes}, _named("fold", arrays) | _named("ids", ids)
-
-    def _save(self, place: tuple[int, int], folded: State, views: State) -> None:
+    def _save(self, place: tuple[int, int], folded: State, cuts: Mapping[str, Cut], views: State) -> None:
         try:
-            self._publish(_saved(self._store, place, folded, views), place[0])
+            pieces = self._state.through(cuts)
+            with self._store.begin(place[0]) as draft:
+                _add_all(draft, folded[1])
+                path = _close(draft, place, folded[0], views, pieces)
+            self._publish(path, place[0])
         except OSError as error:
             self._fail(error)
+        finally:
+            release(cuts)
 
-    def _write(self, place: tuple[int, int], folded: State, views: Future[State]) -> None:
+    def _write(self, place: tuple[int, int], folded: State, cuts: Mapping[str, Cut], views: Future[State]) -> None:
         try:
             seen = views.result()
         except CancelledError:
+            release(cuts)
             return
-        self._save(place, folded, seen)
+        self._save(place, folded, cuts, seen)
 
-    def _forked(self, place: tuple[int, int]) -> tuple[int, int, int] | OSError:
-        """Return (child, pipe from it, pipe to it): a child that writes the state as it is at this moment."""
-        heard, told = os.pipe()
-        given, giving = os.pipe()
+    def _forked(self, place: tuple[int, int], here: State, cuts: Mapping[str, Cut]) -> Child | OSError:
+        """Return a child that writes the state as it is at this moment."""
+
+        def work(hear: Callable[[], bytes]) -> str:
+            try:
+                with self._store.begin(place[0]) as draft:
+                    meta, arrays = self._state.folded(here, cuts)
+                    _add_all(draft, arrays)
+                    if not (told := hear()):
+                        draft.abandon()
+                        return ""
+                    views, pieces = _opened(told)
+                    return f"+{_close(draft, place, meta, views, pieces)}"
+            except OSError as error:
+                return f"-{error}"
+
         try:
-            child = os.fork()
+            return Child(work)
         except OSError as error:
-            for end in (heard, told, given, giving):
-                os.close(end)
             return error
-        if child:
-            os.close(told)
-            os.close(given)
-            return child, heard, giving
-        # In the child: this thread alone goes on, so nothing may wait for another. It ends with its parent.
-        code = 1
-        try:
-            self._in_child(place, told, given)
-            code = 0
-        finally:
-            # Never back into the server's code, whatever happened.
-            if code:
-                sys.excepthook(*sys.exc_info())
-            os._exit(code)
 
-    def _in_child(self, place: tuple[int, int], told: int, given: int) -> None:
-        gc.disable()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        low, high = sorted((told, given))
-        # The locks of journal and records, and the server's sockets, are the parent's.
-        os.closerange(3, low)
-        os.closerange(low + 1, high)
-        os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
-        os.nice(NICE)
-        folded = self._folded()
-        with os.fdopen(given, "rb") as pipe:
-            seen = pipe.read()
-        if not seen:
-            return
+    def _await(
+        self, place: tuple[int, int], child: Child | OSError, cuts: Mapping[str, Cut], views: Future[State]
+    ) -> None:
         try:
-            said = f"+{_saved(self._store, place, folded, _opened(seen))}"
-        except OSError as error:
-            said = f"-{error}"
-        os.write(told, said.encode())
-
-    def _await(self, place: tuple[int, int], child: tuple[int, int, int] | OSError, views: Future[State]) -> None:
-        if isinstance(child, OSError):
-            self._fail(child)
-            return
-        pid, heard, giving = child
-        try:
-            with os.fdopen(giving, "wb") as pipe:
-                pipe.write(_closed(views.result()))
-        except (CancelledError, BrokenPipeError):
-            # It hears nothing, or has gone: its end says the rest.
-            pass
-        with os.fdopen(heard, "rb") as pipe:
-            said = pipe.read().decode()
-        _, status = os.waitpid(pid, 0)
-        if not said.startswith("+"):
-            if not self._host.stopped:
-                self._fail(OSError(said[1:] or f"the writer of the snapshot at {place[0]} ended with {status}"))
-            return
-        try:
-            self._publish(Path(said[1:]), place[0])
+            if isinstance(child, OSError):
+                raise child
+            told = b""
+            try:
+                pieces = self._state.through(cuts)
+                told = _closed(views.result(), pieces)
+            except CancelledError:
+                pass
+            finally:
+                child.tell(told)
+                said, status = child.end()
+            if said.startswith("+"):
+                self._publish(Path(said[1:]), place[0])
+            elif not self._host.stopped:
+                raise OSError(said[1:] or f"the writer of the snapshot at {place[0]} ended with {status}")
         except OSError as error:
             self._fail(error)
+        finally:
+            release(cuts)
 
     def _publish(self, path: Path, seq: int) -> None:
-        self._store.publish(path)
+        self._store.publish(path, self._state.pieces)
+        self._well = True
         self._placed = seq
         self.taken += 1
         self._put_in_place(seq)
 
     def _fail(self, error: OSError) -> None:
         """A snapshot that cannot be written costs nothing but a longer start."""
-        self.failed += 1
         log.error("no snapshot was written: %s; free space or repair the disk", error)
+        self._well = False
+        self.failed += 1
 
 
 def _load_kernels() -> None:
@@ -291,28 +292,26 @@ def _note(views: Future[State], host: EmbeddedHost) -> None:
         views.set_result(host.views.state())
 
 
-def _saved(store: Snapshots, place: tuple[int, int], folded: State, views: State) -> Path:
-    meta, arrays = folded
+def _add_all(draft: Draft, arrays: Mapping[str, Any]) -> None:
+    for name, array in arrays.items():
+        draft.add(name, array)
+
+
+def _close(
+    draft: Draft, place: tuple[int, int], meta: dict[str, Any], views: State, pieces: Mapping[str, Sequence[Any]]
+) -> Path:
     told, seen = views
-    return store.save(*place, {**meta, "views": told}, arrays | _named("views", seen))
+    _add_all(draft, named("views", seen))
+    return draft.close(*place, {**meta, "views": told}, pieces)
 
 
-def _closed(views: State) -> bytes:
-    """Return the state of the views as bytes for the child."""
+def _closed(views: State, pieces: Mapping[str, Sequence[Any]]) -> bytes:
+    """Return the state of the views, and the pieces of each array, as bytes for the child."""
     meta, arrays = views
-    return msgspec.msgpack.encode([
-        meta, {name: (array.dtype.str, array.tobytes()) for name, array in arrays.items()},
-    ])  # fmt: skip
+    raw = {name: (array.dtype.str, array.tobytes()) for name, array in arrays.items()}
+    return msgspec.msgpack.encode([meta, raw, pieces])
 
 
-def _opened(raw: bytes) -> State:
-    meta, arrays = msgspec.msgpack.decode(raw)
-    return meta, {name: np.frombuffer(data, np.dtype(kind)) for name, (kind, data) in arrays.items()}
-
-
-def _named(part: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {f"{part}/{name}": array for name, array in arrays.items()}
-
-
-def _part(part: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(f"{part}/"): array for name, array in arrays.items() if name.startswith(f"{part}/")}
+def _opened(raw: bytes) -> tuple[State, dict[str, list[Any]]]:
+    meta, arrays, pieces = msgspec.msgpack.decode(raw)
+    return (meta, {name: np.frombuffer(data, np.dtype(kind)) for name, (kind, data) in arrays.items()}), pieces

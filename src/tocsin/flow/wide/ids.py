@@ -5,7 +5,8 @@ probability of about n^2 / 2^65 for n ids over a whole memory, and each new id i
 n / 2^64: with 50 million ids one event in 3.7 * 10^11. Who does not know the seed cannot bring such pairs about.
 
 Sixteen bytes an id in the log and 8 bytes a slot of the index (11 to 27 bytes an id). The arrays are reserved for the
-whole capacity at the start, but the system gives memory only as ids come: a new memory takes a few MB.
+whole capacity at the start, but the system gives memory only as ids come: a new memory takes a few MB. A forked child
+has none of it: who writes the memory down reads the log (``bounds``, ``rows``), which only grows at its end.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from tocsin.core.events import ID_MEMORY
 from tocsin.flow.wide import ids_table as table
+from tocsin.flow.wide.reserved import reserved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +45,8 @@ class IdMemory:
         while 3 * (1 << bits) < 4 * capacity:
             bits += 1
         chunks = capacity // table.CHUNK + 3
-        self._index = np.zeros((1 << bits) + table.SLACK + table.SCRATCH, np.uint64)
-        self._hashes = np.empty(chunks * table.CHUNK, np.uint64)
-        self._taus = np.empty(chunks * table.CHUNK, np.int64)
+        self._index = reserved([(1 << bits) + table.SLACK + table.SCRATCH], np.uint64)
+        self._log = reserved([chunks * table.CHUNK, 2], np.uint64)
         self._chunks = np.full(1 << chunks.bit_length(), -1, np.int64)
         self._free = np.zeros(chunks, np.int64)
         self._state = np.zeros(table.STATE, np.int64)
@@ -55,7 +56,7 @@ class IdMemory:
         self._state[table.BOUND] = -1
         self._state[table.CAPACITY] = capacity
         self._state[table.LOST_TAU] = -(2**62)
-        self._arrays = (self._index, self._hashes, self._taus, self._chunks, self._free, self._state)
+        self._arrays = (self._index, self._log, self._chunks, self._free, self._state)
         self._one = (np.zeros(1, np.uint64), np.zeros(1, np.int64), np.zeros(1, np.int64))
 
     def __len__(self) -> int:
@@ -108,7 +109,7 @@ class IdMemory:
 
     def seen(self, id: int) -> int:
         """Return the seq that this hash was accepted with, or 0."""
-        return int(table.look_up(self._index, self._hashes, self._chunks, self._state, np.uint64(id)))
+        return int(table.look_up(self._index, self._log, self._chunks, self._state, np.uint64(id)))
 
     def accept(self, id: int, seq: int, tau: int) -> None:
         """Remember one id with the stamps that it has; as ``accept_rows``."""
@@ -128,29 +129,63 @@ class IdMemory:
                 continue
             if seqs[part[0]] != self._state[table.SEQ] + 1:
                 self._go_to(int(seqs[part[0]]))
-            self._take_up(ids[part], seqs[part], taus[part], True)
+            self._take_up(ids[part], int(seqs[part[0]]), taus[part], expire=True)
 
     def retract(self, count: int, tau: int) -> None:
         """Take back the newest ids, as if they had never come; ``tau`` is the one before them."""
-        table.take_back(self._index, self._hashes, self._chunks, self._state, count)
+        table.take_back(self._index, self._log, self._chunks, self._state, count)
         self._state[table.TAU] = tau
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Return what it knows as plain arrays: ``ids``, ``seqs``, ``taus``, oldest first, and ``marks`` int64 [4].
+    def bounds(self) -> tuple[int, int]:
+        """Return the seq of the oldest id in the log, and the one behind the newest."""
+        return int(self._state[table.HEAD]), int(self._state[table.SEQ]) + 1
 
-        The marks are seq, tau, ids let go early and the tau of the newest of those.
+    def rows(self, first: int, last: int) -> list[np.ndarray] | None:
+        """Return the log's rows of the seqs [first, last) as views uint64 [n, 2], None where some have gone.
+
+        A row is the hash and the bits of tau. It stays as it is while ``holds`` says so of the first; in any thread.
         """
-        state = self._state
-        length = int(state[table.SEQ] - state[table.HEAD] + 1)
-        ids, seqs, taus = np.empty(length, np.uint64), np.empty(length, np.int64), np.empty(length, np.int64)
-        table.read_log(self._hashes, self._taus, self._chunks, state, ids, seqs, taus)
-        marks = state[[table.SEQ, table.TAU, table.FORGOTTEN, table.LOST_TAU]]
-        return {"ids": ids, "seqs": seqs, "taus": taus, "marks": marks}
+        found = []
+        while first < last:
+            at = int(self._chunks[(first >> table.CHUNK_BITS) & (len(self._chunks) - 1)]) * table.CHUNK
+            if at < 0:
+                return None
+            begin = first & (table.CHUNK - 1)
+            found.append(self._log[at + begin : at + min(table.CHUNK, begin + last - first)])
+            first += len(found[-1])
+        return found or [self._log[:0]]
+
+    def holds(self, first: int) -> bool:
+        """Return whether the rows from ``first`` on have not been written over; in any thread."""
+        return int(self._state[table.HEAD]) >> table.CHUNK_BITS <= first >> table.CHUNK_BITS
+
+    def marks(self) -> np.ndarray:
+        """Return int64 [5]: seq, tau, ids let go early and the tau of the newest of those, seq of the oldest id."""
+        places = [table.SEQ, table.TAU, table.FORGOTTEN, table.LOST_TAU, table.HEAD]
+        marks: np.ndarray = self._state[places]
+        return marks
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return a copy of what it knows: ``log`` (the rows, oldest first), ``log.first`` (its seq) and ``marks``."""
+        first, last = self.bounds()
+        return {
+            "log": np.concatenate(self.rows(first, last) or []),
+            "log.first": np.array([first]),
+            "marks": self.marks(),
+        }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take up the arrays of ``state``, also of a memory of another capacity; what it knew before is gone."""
+        """Take up the arrays of ``state``, also of a memory of another capacity; what it knew before is gone.
+
+        The log may begin before the oldest id. Snapshots of version 1 hold ``ids``, ``seqs`` and ``taus`` in its place.
+        """
         self._clear()
-        ids, seqs, taus, marks = state["ids"], state["seqs"], state["taus"], state["marks"]
+        marks = state["marks"]
+        if "log" in state:
+            log = state["log"][max(0, int(marks[4] - state["log.first"][0])) :]
+            ids, taus = log[:, table.HASH], log[:, table.ACCEPTED].view(np.int64)
+        else:
+            ids, taus = state["ids"], state["taus"]
         capacity = int(self._state[table.CAPACITY])
         self._state[table.FORGOTTEN], self._state[table.LOST_TAU] = marks[2], marks[3]
         if len(ids) > capacity:
@@ -158,17 +193,20 @@ class IdMemory:
             self._state[table.FORGOTTEN] += lost
             if lost:
                 self._state[table.LOST_TAU] = taus[-capacity - 1]
-            ids, seqs, taus = ids[-capacity:], seqs[-capacity:], taus[-capacity:]
-        self._state[table.HEAD] = int(seqs[0]) if len(seqs) else int(marks[0]) + 1
-        self._take_up(ids, seqs, taus, False)
+            ids, taus = ids[-capacity:], taus[-capacity:]
+        first = int(marks[0]) + 1 - len(ids)
+        self._state[table.HEAD] = first
+        self._take_up(ids, first, taus, expire=False)
         self._state[table.SEQ], self._state[table.TAU] = marks[0], marks[1]
 
-    def _take_up(self, ids: np.ndarray, seqs: np.ndarray, taus: np.ndarray, expire: bool) -> None:
+    def _take_up(self, ids: np.ndarray, first: int, taus: np.ndarray, *, expire: bool) -> None:
+        """Remember rows whose seqs rise by one from ``first`` on."""
         arrays = self._arrays
         for at in range(0, len(ids), BATCH):
             rows = slice(at, at + BATCH)
+            seqs = np.arange(first + at, first + at + len(ids[rows]))
             # Copies: arrays of a file are read-only, for which the kernel is not compiled.
-            table.take_up(*arrays, ids[rows].copy(), seqs[rows].copy(), taus[rows].copy(), expire)
+            table.take_up(*arrays, ids[rows].copy(), seqs, taus[rows].copy(), expire)
 
     def _go_to(self, seq: int) -> None:
         """Make ``seq`` the next one: what is left out is logged as the id 0, so that the log stays without holes."""
@@ -183,8 +221,9 @@ class IdMemory:
         if state[table.HEAD] > state[table.SEQ]:
             state[table.SEQ], state[table.HEAD] = seq - 1, seq
             return
-        seqs = np.arange(last + 1, seq, dtype=np.int64)
-        self._take_up(np.zeros(len(seqs), np.uint64), seqs, np.full_like(seqs, state[table.TAU]), True)
+        missing = seq - last - 1
+        taus = np.full(missing, state[table.TAU], np.int64)
+        self._take_up(np.zeros(missing, np.uint64), last + 1, taus, expire=True)
 
     def _clear(self) -> None:
         """Forget everything, and give the chunks back."""

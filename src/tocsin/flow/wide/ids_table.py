@@ -29,6 +29,8 @@ SEQ, TAU, HEAD, BITS, MOST_BITS, BOUND, COUNT, CAPACITY, FORGOTTEN, LOST_TAU, FR
 2^MOST_BITS; the first home that has moved to twice as many (-1 while none moves); ids in the index; most ids; ids let
 go before their time, and the tau of the newest of them; chunks in the free list, chunks ever used."""
 STATE = 12
+HASH, ACCEPTED = 0, 1
+"""Columns of the log, uint64 [rows, 2]: the hash, and the tau (the bits of an int64)."""
 CHUNK_BITS = 16
 CHUNK = 1 << CHUNK_BITS
 SLACK = 8192
@@ -72,11 +74,11 @@ def _place(chunks: Array, seq: Whole) -> Whole:
 
 
 @bare
-def find(index: Array, hashes: Array, chunks: Array, state: Array, hash: Any) -> Whole:
+def find(index: Array, log: Array, chunks: Array, state: Array, hash: Any) -> Whole:
     """Return the slot of a hash, or -1."""
     at = _home(state, hash)
     while index[at] != U(0):
-        if (index[at] ^ hash) >> U(32) == U(0) and hashes[_place(chunks, _seq_of(state, index[at]))] == hash:
+        if (index[at] ^ hash) >> U(32) == U(0) and log[_place(chunks, _seq_of(state, index[at])), HASH] == hash:
             return at
         at += 1
     return np.int64(-1)
@@ -110,14 +112,14 @@ def _drop(index: Array, state: Array, hash: Any, seq: Whole) -> None:
 
 
 @bare
-def _pop_oldest(index: Array, hashes: Array, chunks: Array, free: Array, state: Array) -> None:
+def _pop_oldest(index: Array, log: Array, chunks: Array, free: Array, state: Array) -> None:
     head = state[HEAD]
     place = _place(chunks, head)
-    _drop(index, state, hashes[place], head)
+    _drop(index, state, log[place, HASH], head)
     # The neighbours of the head leave in the same order: their slots are asked for in time.
     if head + AHEAD < state[SEQ]:
         ahead = _place(chunks, head + AHEAD)
-        prefetch(index, _home(state, hashes[ahead]))
+        prefetch(index, _home(state, log[ahead, HASH]))
     state[HEAD] = head + 1
     if head & (CHUNK - 1) == CHUNK - 1:
         at = (head >> CHUNK_BITS) & (len(chunks) - 1)
@@ -127,15 +129,15 @@ def _pop_oldest(index: Array, hashes: Array, chunks: Array, free: Array, state: 
 
 
 @bare
-def _append(index: Array, hashes: Array, taus: Array, chunks: Array, free: Array, state: Array, hash: Any) -> None:
+def _append(index: Array, log: Array, chunks: Array, free: Array, state: Array, hash: Any) -> None:
     """Log the hash as accepted at the state's seq and tau, and enter it; past the capacity the oldest id goes."""
     seq, tau = state[SEQ], state[TAU]
     if seq - state[HEAD] >= state[CAPACITY]:
-        lost = taus[_place(chunks, state[HEAD])]
+        lost = np.int64(log[_place(chunks, state[HEAD]), ACCEPTED])
         if lost > tau - ID_MEMORY:
             state[FORGOTTEN] += 1
             state[LOST_TAU] = max(state[LOST_TAU], lost)
-        _pop_oldest(index, hashes, chunks, free, state)
+        _pop_oldest(index, log, chunks, free, state)
     at = (seq >> CHUNK_BITS) & (len(chunks) - 1)
     if chunks[at] < 0:
         if state[FREE] > 0:
@@ -145,19 +147,21 @@ def _append(index: Array, hashes: Array, taus: Array, chunks: Array, free: Array
             chunks[at] = state[USED]
             state[USED] += 1
     place = _place(chunks, seq)
-    hashes[place] = hash
-    taus[place] = tau
+    log[place, HASH] = hash
+    log[place, ACCEPTED] = U(tau)
     _put(index, state, _entry(hash, seq))
     state[COUNT] += 1
 
 
 @bare
-def _expire(index: Array, hashes: Array, taus: Array, chunks: Array, free: Array, state: Array) -> None:
+def _expire(index: Array, log: Array, chunks: Array, free: Array, state: Array) -> None:
     """Let go of what is 24 hours old, at most two ids: bounded work, and it still shrinks as fast as it grew."""
     for _ in range(2):
-        if state[HEAD] > state[SEQ] or taus[_place(chunks, state[HEAD])] > state[TAU] - ID_MEMORY:
+        if state[HEAD] > state[SEQ]:
             break
-        _pop_oldest(index, hashes, chunks, free, state)
+        if np.int64(log[_place(chunks, state[HEAD]), ACCEPTED]) > state[TAU] - ID_MEMORY:
+            break
+        _pop_oldest(index, log, chunks, free, state)
 
 
 @bare
@@ -219,8 +223,7 @@ def _prepare(index: Array, state: Array, rows: Whole) -> None:
 @bare
 def admit(
     index: Array,
-    hashes: Array,
-    taus: Array,
+    log: Array,
     chunks: Array,
     free: Array,
     state: Array,
@@ -243,17 +246,17 @@ def admit(
         if row + AHEAD < len(ids):
             prefetch(index, _home(state, ids[row + AHEAD]))
         hash = ids[row]
-        at = find(index, hashes, chunks, state, hash)
+        at = find(index, log, chunks, state, hash)
         if at >= 0:
             seq = _seq_of(state, index[at])
             fresh[row] = False
             seqs[row] = seq
-            stamps[row] = taus[_place(chunks, seq)]
+            stamps[row] = np.int64(log[_place(chunks, seq), ACCEPTED])
             continue
         state[SEQ] += 1
         state[TAU] = max(min(times[row], clock), state[TAU])
-        _append(index, hashes, taus, chunks, free, state, hash)
-        _expire(index, hashes, taus, chunks, free, state)
+        _append(index, log, chunks, free, state, hash)
+        _expire(index, log, chunks, free, state)
         fresh[row] = True
         seqs[row] = state[SEQ]
         stamps[row] = state[TAU]
@@ -262,8 +265,7 @@ def admit(
 @bare
 def take_up(
     index: Array,
-    hashes: Array,
-    taus: Array,
+    log: Array,
     chunks: Array,
     free: Array,
     state: Array,
@@ -282,39 +284,29 @@ def take_up(
         if row + AHEAD < len(ids):
             prefetch(index, _home(state, ids[row + AHEAD]))
         hash = ids[row]
-        at = find(index, hashes, chunks, state, hash)
+        at = find(index, log, chunks, state, hash)
         if at >= 0:
             _drop(index, state, hash, _seq_of(state, index[at]))
         state[SEQ] = seqs[row]
         state[TAU] = stamps[row]
-        _append(index, hashes, taus, chunks, free, state, hash)
+        _append(index, log, chunks, free, state, hash)
         if expire:
-            _expire(index, hashes, taus, chunks, free, state)
+            _expire(index, log, chunks, free, state)
 
 
 @bare
-def look_up(index: Array, hashes: Array, chunks: Array, state: Array, hash: Any) -> Whole:
+def look_up(index: Array, log: Array, chunks: Array, state: Array, hash: Any) -> Whole:
     """Return the seq that a hash was accepted with, or 0."""
-    at = find(index, hashes, chunks, state, hash)
+    at = find(index, log, chunks, state, hash)
     return _seq_of(state, index[at]) if at >= 0 else np.int64(0)
 
 
 @bare
-def take_back(index: Array, hashes: Array, chunks: Array, state: Array, count: Whole) -> None:
+def take_back(index: Array, log: Array, chunks: Array, state: Array, count: Whole) -> None:
     """Forget the newest ``count`` ids; the caller sets tau."""
     for _ in range(count):
         seq = state[SEQ]
         if seq >= state[HEAD]:
-            _drop(index, state, hashes[_place(chunks, seq)], seq)
+            _drop(index, state, log[_place(chunks, seq), HASH], seq)
         state[SEQ] = seq - 1
     state[HEAD] = min(state[HEAD], state[SEQ] + 1)
-
-
-@bare
-def read_log(hashes: Array, taus: Array, chunks: Array, state: Array, ids: Array, seqs: Array, stamps: Array) -> None:
-    """Copy the log, oldest first, into ``ids`` uint64 [n], ``seqs`` and ``stamps`` (taus) int64 [n]."""
-    for row in range(len(ids)):
-        place = _place(chunks, state[HEAD] + row)
-        ids[row] = hashes[place]
-        seqs[row] = state[HEAD] + row
-        stamps[row] = taus[place]

@@ -26,7 +26,7 @@ from tocsin.flow.wide.sketched import Sketched, sketched, take_shards
 from tocsin.flow.windows import Windows, stores_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tocsin.flow.batch import PlainBatch
     from tocsin.flow.hashing import Hasher
@@ -262,12 +262,15 @@ class WideWindows(Windows):
         self._read()
         return sorted(taken)
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Return all state as (what JSON can hold, plain arrays); windows on plain stores are left out."""
+    def state(self, capture: Callable[[Plane], Any] = stored.capture) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return all state as (what JSON can hold, plain arrays); windows on plain stores are left out.
+
+        ``capture`` says how planes are kept: as ``stored.Stored``, or their logs apart (``logged.Beside``).
+        """
         planes = []
-        arrays: dict[str, np.ndarray] = {}
+        arrays: dict[str, Any] = {}
         for place, (plane, slots) in enumerate(self.planes):
-            captured = stored.capture(plane)
+            captured = capture(plane)
             arrays.update({f"plane{place}.{name}": array for name, array in captured.arrays().items()})
             # None: another plane has the window, or nobody declares it.
             warm = [None if slot == NOWHERE else self.warm[slot] for slot in slots]
