@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tocsin.app import Tocsin
 
 _MODULES = (
+    "tocsin.flow.machine.kernel",
     "tocsin.flow.wide.blake",
     "tocsin.flow.wide.cell_words",
     "tocsin.flow.wide.clean",
@@ -31,7 +32,7 @@ _MODULES = (
     "tocsin.methods.trees_forest",
     "tocsin.runtime.widestamping",
 )
-METHODS = SOURCES.parents[1] / "methods"
+MACHINE, METHODS = SOURCES.parent / "machine", SOURCES.parents[1] / "methods"
 _PERSON = {"account": "a1", "device": "d1", "ip": "203.0.113.7", "session": "s1"}
 _LINES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("http.request", {"ip": "2001:db8::1", "path": "/p/1?q=2", "status": 200, "user_agent": "Mozilla/5.0"}),
@@ -79,7 +80,7 @@ def warm() -> None:
     from tocsin.app import build
     from tocsin.config import load
 
-    for sources in (SOURCES, METHODS):
+    for sources in (SOURCES, MACHINE, METHODS):
         sweep(sources)
     for module in _MODULES:
         import_module(module).warm()

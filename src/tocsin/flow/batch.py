@@ -105,6 +105,19 @@ class FeatureTable:
         values = self._columns[name]
         return values if self._rows is None else values[self._rows]
 
+    @property
+    def places(self) -> np.ndarray | None:
+        """Row -> place in the columns of ``raw``, int64 [n]; None where row i is at place i."""
+        return self._rows
+
+    def raw(self, name: str) -> np.ndarray | None:
+        """Return a feature's column before rows are picked from it, NaN where it is missing; None without the name."""
+        return self._columns.get(name)
+
+    def block(self) -> np.ndarray:
+        """Return so few rows as ``FEW`` as float64 [columns, n], a column after the other: not to be written to."""
+        return self._few().T
+
     def matrix(self, names: Sequence[str]) -> np.ndarray:
         """Return float64 [n, len(names)] with NaN where a value is missing."""
         if self.n <= FEW and tuple(names) == self.names:

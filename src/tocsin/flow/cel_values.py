@@ -211,7 +211,7 @@ def matches(value: Any, text: Any) -> bool:
             _PATTERNS.clear()
         _PATTERNS[text] = compiled
     try:
-        return compiled.search(value) is not None
+        return compiled.search(value.encode()) is not None
     except UnicodeEncodeError as error:  # half of a surrogate pair: no pattern can say anything about it
         raise CelFault("conversion") from error
 

@@ -1,4 +1,4 @@
-"""Groups: rules that run together, over the columns of a batch or fused over single events."""
+"""Groups: rules that run together: on the rule machine, or, without compiled kernels, fused or over NumPy columns."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from tocsin.flow.cel_single import Fused
 from tocsin.flow.cel_views import View
+from tocsin.flow.wide.jit import AVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tocsin.core.events import Event
     from tocsin.flow.batch import FeatureTable, PlainBatch
     from tocsin.flow.lists import Lists
+    from tocsin.flow.machine.machine import Machine
     from tocsin.flow.rules import Ready
 
 SAMPLE = 64
@@ -87,18 +89,21 @@ class Tally:
 
 
 class Group:
-    """Rules that run together, in their order: what they read and have in common is computed once a batch."""
+    """Rules that run together, in their order: what they read and have in common is computed once a batch.
 
-    def __init__(self, rules: Iterable[Ready] = ()) -> None:
+    Parameters
+    ----------
+    rules
+        As they are to speak.
+    compiled
+        Whether the rule machine runs them where a batch has the columns for it; the plain half is its twin.
+    """
+
+    def __init__(self, rules: Iterable[Ready] = (), *, compiled: bool = AVAILABLE) -> None:
         self.rules = tuple(rules)
-        by_types: dict[tuple[str, ...], list[tuple[int, Ready]]] = {}
-        for place, ready in enumerate(self.rules):
-            by_types.setdefault(ready.types, []).append((place, ready))
-        self._parts = [Part(types, part) for types, part in by_types.items()]
+        self._machine = _machine(self.rules) if compiled and self.rules else None
+        self._parts: list[Part] = []
         self._by_type: dict[str, list[Part]] = {}
-        for part in self._parts:
-            for kind in dict.fromkeys(part.types):
-                self._by_type.setdefault(kind, []).append(part)
         self._runs = 0
 
     def __iter__(self) -> Iterator[Ready]:
@@ -114,6 +119,10 @@ class Group:
             for (at, cause), times in list(part.faults.items()):
                 errors = found[part.readies[at].rule.id]
                 errors[cause] = errors.get(cause, 0) + times
+        if self._machine is not None:
+            for at, cause, times in self._machine.errors():
+                errors = found[self.rules[at].rule.id]
+                errors[cause] = errors.get(cause, 0) + times
         return found
 
     def leave(self) -> None:
@@ -122,6 +131,8 @@ class Group:
             ready.errors = id_errors
         for part in self._parts:
             part.faults.clear()
+        if self._machine is not None:
+            self._machine.forget()
 
     def run(
         self, batch: PlainBatch, table: FeatureTable, scores: np.ndarray, lists: Lists, counters: Counter[str]
@@ -129,7 +140,46 @@ class Group:
         """Return each rule that fired with the rows on which it did; hits and errors are counted."""
         self._runs += 1
         timed = self._runs % SAMPLE == 0
-        tally = Tally(counters)
+        if self._machine is not None and hasattr(batch, "kinds"):
+            return self._on_machine(self._machine, batch, table, scores, lists, counters, timed)
+        return self._plain(batch, table, scores, lists, Tally(counters), timed)
+
+    def _on_machine(
+        self,
+        machine: Machine,
+        batch: PlainBatch,
+        table: FeatureTable,
+        scores: np.ndarray,
+        lists: Lists,
+        counters: Counter[str],
+        timed: bool,
+    ) -> list[tuple[Ready, list[int]]]:
+        start = perf_counter() if timed else 0.0
+        found, failed = machine.run(batch, table, scores, lists)
+        for key, times in failed:
+            counters[key] += times
+        rules, hits = self.rules, []
+        for at, rows in found:
+            ready = rules[at]
+            counters[f"rule:{ready.rule.id}"] += len(rows)
+            ready.hits += len(rows)
+            hits.append((ready, rows))
+        if timed:
+            for ready, share in zip(rules, machine.shares(), strict=True):
+                ready.seconds += (perf_counter() - start) * SAMPLE * share
+        return hits
+
+    def _plain(
+        self,
+        batch: PlainBatch,
+        table: FeatureTable,
+        scores: np.ndarray,
+        lists: Lists,
+        tally: Tally,
+        timed: bool,
+    ) -> list[tuple[Ready, list[int]]]:
+        if not self._parts:
+            self._divide()
         if batch.n <= ALONE:
             for row, event in enumerate(batch.events):
                 parts = self._by_type.get(event.type)
@@ -145,6 +195,22 @@ class Group:
             else:
                 _columns(part, looked, base, tally, timed)
         return tally.result()
+
+    def _divide(self) -> None:
+        """Put the rules of the same event types together; for the plain half."""
+        by_types: dict[tuple[str, ...], list[tuple[int, Ready]]] = {}
+        for place, ready in enumerate(self.rules):
+            by_types.setdefault(ready.types, []).append((place, ready))
+        self._parts = [Part(types, part) for types, part in by_types.items()]
+        for part in self._parts:
+            for kind in dict.fromkeys(part.types):
+                self._by_type.setdefault(kind, []).append(part)
+
+
+def _machine(rules: Sequence[Ready]) -> Machine:
+    from tocsin.flow.machine.machine import Machine
+
+    return Machine(rules)
 
 
 def _looked(batch: Any, types: Sequence[str]) -> np.ndarray:

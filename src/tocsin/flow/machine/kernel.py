@@ -1,0 +1,360 @@
+"""The kernel of the rule machine: one program over all rows of a batch, without the interpreter's lock.
+
+``run`` takes jobs (a class of rules, and the rows that they look at), and goes through the rows in blocks: the inputs
+of a block are gathered into registers, then rule after rule runs, each instruction over the whole block. A rule that is
+false on all rows of a block is left at the first operand that says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tocsin.flow.machine import ops
+from tocsin.flow.machine.columns import (
+    MISSING,
+    ONE,
+    UNKNOWN,
+    ZERO,
+    U,
+    add_ints,
+    against,
+    among,
+    bare,
+    between,
+    checked,
+    chosen,
+    conjoined,
+    converted,
+    disjoined,
+    divide_ints,
+    multiply_ints,
+    negate_ints,
+    negated,
+    nulled,
+    open_rows,
+    reckon,
+    there,
+    truths,
+)
+from tocsin.flow.machine.peeks import peek_byte, peek_whole
+
+B = U(ops.BLOCK)
+NEVER = np.int64(ops.LEAST)
+STATES = ops.STATES
+HITS, WAITING, TOUCHED, RULES, COUNTS = range(5)
+"""Places in ``tally``: how many hits, rows that wait for an input, and counts that are not 0; then how many rules there
+are; then by rule and state of failure the rows, the places of those that are not 0, and by rule its work."""
+
+
+@bare
+def probed(keys: Any, mask: Any, wanted: Any) -> Any:
+    """Return the place of a hash in an open table of int64 at address ``keys``, -1 where it is not there.
+
+    ``mask`` is one less than the table's length, a power of two; 0 marks what is empty, so ``wanted`` 0 counts as 1.
+    """
+    if wanted == 0:
+        wanted = np.int64(1)
+    at = wanted & mask
+    while True:
+        found = peek_whole(keys + at * 8)
+        if found == wanted:
+            return at
+        if found == 0:
+            return np.int64(-1)
+        at = (at + 1) & mask
+
+
+@bare
+def gather(
+    memory: np.ndarray,
+    at: Any,
+    base: Any,
+    rows: np.ndarray,
+    first: int,
+    m: int,
+    places: np.ndarray,
+    v: np.ndarray,
+    c: np.ndarray,
+) -> None:
+    """Read an input of ``rows[first : first + m]`` into the register at ``base``; it lies as ``memory[at:]`` says."""
+    kind, where, stride, how = memory[at], memory[at + U(1)], memory[at + U(2)], memory[at + U(3)]
+    told, step, bit, moved = memory[at + U(4)], memory[at + U(5)], memory[at + U(6)], memory[at + U(7)]
+    if kind == ops.ENTRY:
+        text = U(where) * B
+        for i in range(m):
+            j = U(i)
+            state = c[text + j]
+            entry = np.int64(0)
+            if state == ZERO:
+                place = probed(stride, told, v[text + j])
+                if place < 0:
+                    state = UNKNOWN
+                else:
+                    entry = peek_whole(step + place * 8)
+            v[base + j] = entry
+            c[base + j] = state
+    elif kind == ops.BYTE:
+        for i in range(m):
+            row = rows[U(first + i)]
+            state = ZERO
+            if how == ops.FLAGGED:
+                state = MISSING if peek_byte(told + row * step) != ZERO else ZERO
+            elif how == ops.MASKED:
+                state = MISSING if (peek_whole(told + row * step) >> bit) & 1 != 0 else ZERO
+            c[base + U(i)] = peek_byte(where + row * stride) if state == ZERO else state
+    elif how == ops.NANS:
+        for i in range(m):
+            j = U(i)
+            row = rows[U(first + i)]
+            if moved != 0:
+                row = places[U(row)]
+            value = peek_whole(where + row * stride)
+            v[base + j] = value
+            c[base + j] = MISSING if (value & 0x7FFFFFFFFFFFFFFF) > 0x7FF0000000000000 else ZERO
+    else:
+        for i in range(m):
+            v[base + U(i)] = peek_whole(where + rows[U(first + i)] * stride)
+        if how == ops.WHOLE:
+            for i in range(m):
+                c[base + U(i)] = ZERO
+        elif how == ops.FLAGGED:
+            for i in range(m):
+                c[base + U(i)] = MISSING if peek_byte(told + rows[U(first + i)] * step) != ZERO else ZERO
+        elif how == ops.STATED:
+            for i in range(m):
+                c[base + U(i)] = peek_byte(told + rows[U(first + i)] * step)
+        else:
+            for i in range(m):
+                absent = (peek_whole(told + rows[U(first + i)] * step) >> bit) & 1
+                c[base + U(i)] = MISSING if absent != 0 else ZERO
+
+
+@bare
+def entered(keys: int, mask: int, values: int, wanted: np.ndarray, out: np.ndarray) -> int:
+    """Put the value of each hash into ``out``, -1 where it has none; return how many have none."""
+    absent = 0
+    for i in range(len(wanted)):
+        place = probed(keys, mask, wanted[i])
+        out[i] = np.int64(-1) if place < 0 else peek_whole(values + place * 8)
+        absent += place < 0
+    return absent
+
+
+@bare
+def fail(rule: int, state: Any, times: Any, tally: np.ndarray) -> None:
+    """Count rows on which a rule came to a failure."""
+    place = rule * STATES + state
+    if tally[U(COUNTS + place)] == 0:
+        tally[U(COUNTS + tally[U(RULES)] * STATES + tally[U(TOUCHED)])] = place
+        tally[U(TOUCHED)] += 1
+    tally[U(COUNTS + place)] += times
+
+
+@bare
+def emit(
+    c: np.ndarray,
+    at: Any,
+    rule: int,
+    rows: np.ndarray,
+    first: int,
+    m: int,
+    hits: np.ndarray,
+    waiting: np.ndarray,
+    tally: np.ndarray,
+) -> None:
+    """Give out what a rule came to on the rows of a block; most failures are of a missing value."""
+    absent, other = U(0), U(0)
+    for i in range(m):
+        state = c[at + U(i)]
+        absent += U(state == MISSING)
+        other += U((state != ZERO) & (state != MISSING))
+    if absent:
+        fail(rule, np.int64(MISSING), np.int64(absent), tally)
+    if other == U(0):
+        return
+    for i in range(m):
+        state = c[at + U(i)]
+        if state in (ZERO, MISSING):
+            continue
+        if state == ONE:
+            n = tally[U(HITS)]
+            if n < len(hits):
+                hits[U(n)] = rule << 32 | rows[U(first + i)]
+            tally[U(HITS)] = n + 1
+        elif state == UNKNOWN:
+            n = tally[U(WAITING)]
+            if n < len(waiting):
+                waiting[U(n)] = rule << 32 | rows[U(first + i)]
+            tally[U(WAITING)] = n + 1
+        else:
+            fail(rule, np.int64(state), np.int64(1), tally)
+
+
+@bare
+def atom(memory: np.ndarray, at: Any, v: np.ndarray, c: np.ndarray, a: Any, d: Any, m: int) -> None:
+    """Look up a condition of texts by their entries; the answers lie as ``memory[at:]`` says."""
+    data, width, column, missing = memory[at], memory[at + U(1)], memory[at + U(2)], np.uint8(memory[at + U(3)])
+    for i in range(m):
+        j = U(i)
+        s = c[a + j]
+        if s == ZERO:
+            s = peek_byte(data + v[a + j] * width + column)
+        elif s == MISSING:
+            s = missing
+        c[d + j] = s
+
+
+@bare
+def listed(memory: np.ndarray, at: Any, v: np.ndarray, c: np.ndarray, a: Any, tau: Any, d: Any, m: int) -> None:
+    """Say which texts are on a named list at their row's tau; the list lies as ``memory[at:]`` says."""
+    keys, mask, until = memory[at], memory[at + U(1)], memory[at + U(2)]
+    for i in range(m):
+        j = U(i)
+        s = c[a + j]
+        if s == ZERO:
+            found = probed(keys, mask, v[a + j])
+            limit = NEVER if found < 0 else peek_whole(until + found * 8)
+            s = np.uint8(limit > v[tau + j])
+        c[d + j] = s
+
+
+@bare
+def run(
+    jobs: np.ndarray,
+    count: int,
+    rows: np.ndarray,
+    places: np.ndarray,
+    columns: int,
+    memory: np.ndarray,
+    doubles: np.ndarray,
+    v: np.ndarray,
+    x: np.ndarray,
+    c: np.ndarray,
+    hits: np.ndarray,
+    waiting: np.ndarray,
+    tally: np.ndarray,
+) -> None:
+    """Run ``count`` jobs: int64 (class, first, last), the rows being ``rows[first:last]``.
+
+    Parameters
+    ----------
+    places
+        Row -> place in the columns of features, where these are longer than the batch.
+    columns
+        Where in ``memory`` it says how the inputs lie.
+    memory
+        The program (``link.Program``); ``doubles`` is the same read as float64.
+    v, x, c
+        The registers: int64, the same as float64, uint8.
+    hits, waiting
+        Filled with rule << 32 | row; what has no room is only counted.
+    tally
+        Counts, int64: see ``HITS`` and what follows.
+    """
+    own, classes, members, rules = memory[U(0)], memory[U(1)], memory[U(2)], memory[U(3)]
+    code, constants, words, atoms, lists = memory[U(4)], memory[U(5)], memory[U(6)], memory[U(7)], memory[U(8)]
+    work = COUNTS + 2 * tally[U(RULES)] * STATES
+    for job in range(count):
+        kind, begin, last = jobs[U(3 * job)], jobs[U(3 * job + 1)], jobs[U(3 * job + 2)]
+        for first in range(begin, last, ops.BLOCK):
+            m = min(last - first, np.int64(ops.BLOCK))
+            for at in range(memory[U(classes + 4 * kind + 2)], memory[U(classes + 4 * kind + 3)]):
+                slot = memory[U(members + at)]
+                gather(memory, U(columns + 8 * slot), U(own + slot) * B, rows, first, m, places, v, c)
+            for at in range(memory[U(classes + 4 * kind)], memory[U(classes + 4 * kind + 1)]):
+                rule = memory[U(members + at)]
+                pc, end = memory[U(rules + 3 * rule)], memory[U(rules + 3 * rule + 1)]
+                steps = np.int64(0)
+                quiet = False
+                while pc < end:
+                    ip = U(code + pc * 5)
+                    op = memory[ip]
+                    d, a, b = U(memory[ip + U(1)]) * B, U(memory[ip + U(2)]) * B, U(memory[ip + U(3)]) * B
+                    k, how = memory[ip + U(3)], memory[ip + U(4)]
+                    pc += 1
+                    steps += 1
+                    if op == ops.DOUBLE_CONSTANT:
+                        against(x, c, a, doubles[U(constants + k)], d, m, how & 7)
+                        if how >= ops.CHECKED:
+                            checked(x, c, a, a, False, d, m)
+                    elif op == ops.INT_CONSTANT:
+                        against(v, c, a, memory[U(constants + k)], d, m, how)
+                    elif op in (ops.OPEN_AND, ops.OPEN_OR):
+                        if not open_rows(c, d, m, ONE if op == ops.OPEN_OR else ZERO):
+                            quiet = how < 0
+                            pc = end if quiet else how
+                    elif op == ops.AND:
+                        if not conjoined(c, a, b, d, m):
+                            quiet = how < 0
+                            pc = end if quiet else how
+                    elif op == ops.OR:
+                        if not disjoined(c, a, b, d, m):
+                            pc = how
+                    elif op == ops.TEXT_WORD:
+                        against(v, c, a, memory[U(words + k)], d, m, how)
+                    elif op == ops.TEXT_WORDS:
+                        among(v, c, a, memory, words + k, how, d, m)
+                    elif op == ops.ATOM:
+                        atom(memory, U(atoms + 4 * k), v, c, a, d, m)
+                    elif op == ops.LISTED:
+                        listed(memory, U(lists + 4 * k), v, c, a, U(how) * B, d, m)
+                    elif op == ops.DOUBLES:
+                        between(x, c, a, b, d, m, how & 7)
+                        if how >= ops.CHECKED:
+                            checked(x, c, a, b, True, d, m)
+                    elif op in (ops.INTS, ops.TEXTS):
+                        between(v, c, a, b, d, m, how)
+                    elif op == ops.TRUTHS:
+                        truths(c, a, b, d, m, how)
+                    elif op == ops.NOT:
+                        negated(c, a, d, m)
+                    elif op == ops.HAS:
+                        there(c, a, d, m, k)
+                    elif op == ops.NULL:
+                        nulled(c, a, d, m, k, how)
+                    elif op == ops.SET:
+                        for i in range(m):
+                            c[d + U(i)] = np.uint8(memory[ip + U(2)])
+                    elif op == ops.MOVE:
+                        for i in range(m):
+                            c[d + U(i)] = c[a + U(i)]
+                    elif op == ops.CHOOSE:
+                        chosen(v, c, a, b, U(how) * B, d, m)
+                    elif op == ops.CONSTANT:
+                        for i in range(m):
+                            v[d + U(i)] = memory[U(constants + memory[ip + U(2)])]
+                            c[d + U(i)] = ZERO
+                    elif op in (ops.INT_ADD, ops.INT_SUB):
+                        add_ints(v, c, a, b, d, m, 1 if op == ops.INT_ADD else -1)
+                    elif op == ops.INT_MUL:
+                        multiply_ints(v, c, a, b, d, m)
+                    elif op in (ops.INT_DIV, ops.INT_MOD):
+                        divide_ints(v, c, a, b, d, m, op == ops.INT_MOD)
+                    elif op == ops.INT_NEG:
+                        negate_ints(v, c, a, d, m)
+                    elif op == ops.DOUBLE_NEG:
+                        for i in range(m):
+                            x[d + U(i)] = -x[a + U(i)]
+                            c[d + U(i)] = c[a + U(i)]
+                    elif op in (ops.TO_DOUBLE, ops.TO_INT):
+                        converted(x, v, c, a, d, m, op == ops.TO_DOUBLE)
+                    elif op == ops.INT_AMONG:
+                        among(v, c, a, memory, constants + k, how, d, m)
+                    elif op == ops.DOUBLE_AMONG:
+                        among(x, c, a, doubles, constants + k, how, d, m)
+                    else:
+                        reckon(x, c, a, b, d, m, op)
+                tally[U(work + rule)] += steps * m
+                result = U(memory[U(rules + 3 * rule + 2)]) * B
+                if not quiet:
+                    emit(c, result, rule, rows, first, m, hits, waiting, tally)
+
+
+def warm() -> None:
+    """Compile the kernels for the types that they are called with."""
+    none, states = np.zeros(16, np.int64), np.zeros(1, np.uint8)
+    doubles = none.view(np.float64)
+    run(none, 0, none, none, 0, none, doubles, none, doubles, states, none, none, none)
+    entered(0, 0, 0, none[:0].copy(), none)

@@ -1,0 +1,114 @@
+"""Where the inputs of a batch lie: the program is told addresses, nothing is copied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tocsin.flow.batch import FEW
+from tocsin.flow.machine import ops
+from tocsin.flow.machine.link import WIDTH
+from tocsin.flow.machine.tables import address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tocsin.flow.batch import FeatureTable
+    from tocsin.flow.machine.foreign import Awaited
+    from tocsin.flow.machine.link import Program
+
+NAN = np.full(1, np.nan)
+ABSENT = (ops.VALUE, address(NAN), 0, ops.NANS, 0, 0, 0, 0)
+NOTHING = (ops.VALUE, address(NAN), 0, ops.WHOLE, 0, 0, 0, 0)
+EVERY = np.zeros(1, np.int64)
+
+
+class Layout:
+    """Tells a program where inputs lie; what is told of one batch is kept alive until the next."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._names: Sequence[str] = ()
+        self._offsets = np.zeros(0, np.int64)
+        self._held: list[Any] = []
+        slots = [slot for slot, one in program.fields.items() if one.root == "features"]
+        self._features = {slot: program.fields[slot].name for slot in slots}
+        self._scores = [slot for slot, one in program.fields.items() if one.root == "score"]
+        self._block_at = np.array([program.packed + WIDTH * slot for slot in slots], np.int64)
+
+    def features(self, table: FeatureTable, columns: int) -> np.ndarray:
+        """Tell where the features lie; return row -> place in their columns."""
+        if not self._features:
+            return EVERY
+        if columns == self._program.packed and table.n <= FEW:
+            self._few(table)
+            return EVERY
+        places = table.places
+        moved = int(places is not None)
+        for slot, name in self._features.items():
+            column = table.raw(name)
+            if column is None:
+                self._program.put(columns, slot, *ABSENT)
+                continue
+            if column.dtype != np.float64:
+                column = column.astype(np.float64)
+            self._held.append(column)
+            where = (ops.VALUE, address(column), column.strides[0], ops.NANS, 0, 0, 0, moved)
+            self._program.put(columns, slot, *where)
+        return EVERY if places is None else np.require(places, np.int64, ["C", "W"])
+
+    def _few(self, table: FeatureTable) -> None:
+        """Tell where the features of few rows lie: they are one block."""
+        memory, block = self._program.memory, table.block()
+        names = table.names
+        if names != self._names:
+            known = {name: place for place, name in enumerate(names)}
+            places = [known.get(name, -1) for name in self._features.values()]
+            self._names = names
+            for slot, place in zip(self._features, places, strict=True):
+                stride = 0 if place < 0 else 8
+                self._program.put(self._program.packed, slot, ops.VALUE, address(NAN), stride, ops.NANS, 0, 0, 0, 0)
+            self._block_at = np.array(
+                [
+                    self._program.packed + WIDTH * slot + 1
+                    for slot, place in zip(self._features, places, strict=True)
+                    if place >= 0
+                ],
+                np.int64,
+            )
+            self._offsets = np.array([place for place in places if place >= 0], np.int64)
+        self._held.append(block)
+        memory[self._block_at] = address(block) + self._offsets * (8 * table.n)
+
+    def scores(self, scores: np.ndarray, columns: int) -> None:
+        """Tell where the scores lie."""
+        for slot in self._scores:
+            self._program.put(columns, slot, ops.VALUE, address(scores), scores.strides[0], ops.NANS, 0, 0, 0, 0)
+
+    def columns(self, batch: Any, slots: Iterable[int]) -> None:
+        """Tell where the fields of many rows lie that these slots are."""
+        program = self._program
+        for slot in slots:
+            field = program.fields.get(slot)
+            if field is None or field.root in ("features", "score"):
+                continue
+            if field.root == "item":
+                program.put(program.laid, slot, *ABSENT)
+            elif slot in program.bare:
+                program.put(program.laid, slot, *NOTHING)
+            else:
+                values, codes = batch.typed(*field)
+                kind = ops.BYTE if field.type == "bool" else ops.VALUE
+                told = (ops.WHOLE, 0, 0) if codes is None else (ops.FLAGGED, address(codes), codes.strides[0])
+                self._held += [values, codes]
+                program.put(program.laid, slot, kind, address(values), values.strides[0], *told, 0, 0)
+
+    def awaited(self, awaited: Awaited, columns: int, slots: Sequence[int]) -> None:
+        """Tell where inputs lie that are computed once a rule waits for them."""
+        for slot in slots:
+            self._program.put(columns, slot, *awaited.column(slot))
+
+    def release(self) -> None:
+        """Let go of what the last batch had."""
+        self._held.clear()

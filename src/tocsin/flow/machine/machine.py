@@ -1,0 +1,191 @@
+"""The rule machine: runs the program of a group over a batch, and computes what rows of it wait for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tocsin.flow.cel_values import CAUSES
+from tocsin.flow.machine import kernel, ops
+from tocsin.flow.machine.foreign import Awaited
+from tocsin.flow.machine.laying import Layout
+from tocsin.flow.machine.link import Program
+from tocsin.flow.machine.packing import FEW, Packer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tocsin.flow.batch import FeatureTable
+    from tocsin.flow.lists import Lists
+    from tocsin.flow.rules import Ready
+
+ROOM = 4096
+"""Hits of one run that have room at first; where there are more, it is made and the run repeated."""
+DECODED = 16
+"""So few rows of lines are packed as events, too: each is decoded for that."""
+ROW = (1 << 32) - 1
+NOWHERE = np.zeros(1, np.int64)
+
+
+class Machine:
+    """The rules of a group, ready to run over batches of one fold, one batch at a time.
+
+    ``run`` wants a batch with ``kinds``, ``names``, ``hasher`` and typed columns (``flow.wide.rows.Rows``).
+    """
+
+    def __init__(self, readies: Sequence[Ready]) -> None:
+        self.program = program = Program(readies)
+        self.packer = Packer(program)
+        self.layout = Layout(program)
+        self._keys = [
+            f"rule_error:{ready.rule.id}:{CAUSES[max(0, state - ops.FAILED)]}"
+            for ready in readies
+            for state in range(ops.STATES)
+        ]
+        self.totals = np.zeros(len(readies) * ops.STATES, np.int64)
+        """Rows by rule and state of failure since the group came into force."""
+        registers = program.registers * ops.BLOCK
+        self._whole = np.zeros(registers, np.int64)
+        self._doubles = self._whole.view(np.float64)
+        self._states = np.zeros(registers, np.uint8)
+        self._hits, self._waiting = np.empty(ROOM, np.int64), np.empty(ROOM, np.int64)
+        size = len(self.totals)
+        self._tally = np.zeros(kernel.COUNTS + 2 * size + len(readies), np.int64)
+        self._tally[kernel.RULES] = len(readies)
+        self._counts = self._tally[kernel.COUNTS : kernel.COUNTS + size]
+        self._touched = self._tally[kernel.COUNTS + size : kernel.COUNTS + 2 * size]
+        self._work = self._tally[kernel.COUNTS + 2 * size :]
+        self._rows = np.zeros(FEW, np.int64)
+
+    def run(
+        self, batch: Any, table: FeatureTable, scores: np.ndarray, lists: Lists | None
+    ) -> tuple[list[tuple[int, list[int]]], list[tuple[str, int]]]:
+        """Return (rule, rows on which it fired, ascending) in the order of rules, and (counter of an error, rows)."""
+        program = self.program
+        program.bind(lists, batch.hasher)
+        events = batch.events
+        few = batch.n <= (FEW if events.__class__ is list else DECODED)
+        jobs, rows = self._packed(events, batch.hasher) if few else self._sorted(batch)
+        if not jobs:
+            return [], []
+        columns = program.packed if few else program.laid
+        layout, read = self.layout, program.read_by(jobs[::3])
+        awaited = Awaited(program, batch, table, scores, lists, few=few)
+        places = layout.features(table, columns)
+        layout.scores(scores, columns)
+        if not few:
+            layout.columns(batch, read)
+        layout.awaited(awaited, columns, program.late(read, few=few))
+        awaited.foresee(jobs, rows)
+        first = np.array(jobs, np.int64)
+        while not self._through(first, rows, places, columns, awaited):
+            self._make_room()
+        layout.release()
+        found = self._found()
+        touched = self._touched[: self._tally[kernel.TOUCHED]]
+        counts = self._counts[touched]
+        self.totals[touched] += counts
+        keys = self._keys
+        return found, [(keys[at], times) for at, times in zip(touched.tolist(), counts.tolist(), strict=True)]
+
+    def errors(self) -> list[tuple[int, str, int]]:
+        """Return (rule, cause, rows) of what has failed since ``forget``; for any thread."""
+        totals = self.totals.tolist()
+        return [
+            (at // ops.STATES, CAUSES[at % ops.STATES - ops.FAILED], times) for at, times in enumerate(totals) if times
+        ]
+
+    def forget(self) -> None:
+        """Count errors from 0 again."""
+        self.totals[:] = 0
+
+    def shares(self) -> list[float]:
+        """Return by rule the share of all instructions since the last call, by the rows that they ran over."""
+        shares: list[float] = (self._work / max(1, int(self._work.sum()))).tolist()
+        self._work[:] = 0
+        return shares
+
+    def _packed(self, events: Sequence[Any], hasher: Any) -> tuple[list[int], np.ndarray]:
+        """Pack events; return the jobs, (class, first, last) each, and their rows."""
+        types, packer = self.program.types.get, self.packer
+        fetch, packed, stride, text, meet = packer.fetch, packer.rows, packer.stride, hasher.text, packer.meet
+        by_class: dict[int, list[int]] = {}
+        for row, event in enumerate(events):
+            kind = types(event.type)
+            if kind is not None:
+                fetch[kind](event, packed, row * stride, text, meet)
+                by_class.setdefault(kind, []).append(row)
+        jobs: list[int] = []
+        order: list[int] = []
+        for kind, rows in by_class.items():
+            jobs += [kind, len(order), len(order) + len(rows)]
+            order += rows
+        packer.met(self.program)
+        self._rows[: len(order)] = order
+        return jobs, self._rows
+
+    def _sorted(self, batch: Any) -> tuple[list[int], np.ndarray]:
+        """Sort the rows of a batch by class; return the jobs and the rows."""
+        program = self.program
+        kinds = batch.kinds
+        codes = {batch.names.declare_type(name): place for name, place in program.types.items()}
+        class_of = np.full(len(batch.names.types), len(program.types), np.int16)
+        class_of[list(codes)] = list(codes.values())
+        chosen = class_of[kinds]
+        rows = np.argsort(chosen, kind="stable")
+        ends = np.cumsum(np.bincount(chosen, minlength=len(program.types) + 1)).tolist()
+        jobs: list[int] = []
+        for kind, (first, last) in enumerate(zip([0, *ends], ends, strict=False)):
+            if first < last and kind < len(program.types):
+                jobs += [kind, first, last]
+        return jobs, rows
+
+    def _through(self, jobs: np.ndarray, rows: np.ndarray, places: np.ndarray, columns: int, awaited: Awaited) -> bool:
+        """Run all jobs, and again what had to wait; return whether there was room for what was found."""
+        tally = self._tally
+        self._counts[self._touched[: tally[kernel.TOUCHED]]] = 0
+        tally[: kernel.RULES] = 0
+        self._call(jobs, rows, places, columns)
+        while tally[kernel.WAITING]:
+            if tally[kernel.WAITING] > len(self._waiting):
+                return False
+            jobs, late = awaited.settle(self._waiting[: tally[kernel.WAITING]])
+            tally[kernel.WAITING] = 0
+            self._call(jobs, late, places, columns)
+        return bool(tally[kernel.HITS] <= len(self._hits))
+
+    def _call(self, jobs: np.ndarray, rows: np.ndarray, places: np.ndarray, columns: int) -> None:
+        kernel.run(
+            jobs,
+            len(jobs) // 3,
+            rows,
+            places,
+            columns,
+            self.program.memory,
+            self.program.doubles,
+            self._whole,
+            self._doubles,
+            self._states,
+            self._hits,
+            self._waiting,
+            self._tally,
+        )
+
+    def _make_room(self) -> None:
+        """Make the outputs as long as the last run wanted them."""
+        hits, waiting = int(self._tally[kernel.HITS]), int(self._tally[kernel.WAITING])
+        if hits > len(self._hits):
+            self._hits = np.empty(2 * hits, np.int64)
+        if waiting > len(self._waiting):
+            self._waiting = np.empty(2 * waiting, np.int64)
+
+    def _found(self) -> list[tuple[int, list[int]]]:
+        """Return the hits by rule."""
+        count = int(self._tally[kernel.HITS])
+        if not count:
+            return []
+        by_rule: dict[int, list[int]] = {}
+        for hit in np.sort(self._hits[:count]).tolist():
+            by_rule.setdefault(hit >> 32, []).append(hit & ROW)
+        return list(by_rule.items())
