@@ -122,6 +122,8 @@ def _done(task: Task, pause: Callable[[], None]) -> Answer:
     try:
         files.make(files.folder)
         with alone(files.folder):
+            # What one that was killed before us left behind, which may have been slow to die.
+            files.sweep((), f"{task.first:020d}-{task.last:020d}")
             answer = Answer(files=compacted(segment, wanted, files, pause))
         _forget_pages(segment.path, disk)
     except (OSError, Retryable, Misconfigured) as error:

@@ -34,7 +34,8 @@ LOOK_S = 0.05
 """How often it is asked how to go on: so long it may run on when others need the processor."""
 LINGERS_S = 10.0
 """So long a child waits for the next segment: to start one costs as much as a small segment."""
-_ENDS_S = 5.0
+_ENDS_S = 1.0
+"""So long the end of a killed child is waited for: where the processor is busy the idle one is slow to die, too."""
 _READ = 1 << 16
 _ALONE = {"POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -115,6 +116,8 @@ class WriterProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._priority = ""
         self._stopped = False
+        self._dying: list[subprocess.Popen[bytes]] = []
+        """Killed, and slow to end; the next child does not write before they have ended."""
 
     @property
     def process(self) -> int:
@@ -151,18 +154,8 @@ class WriterProcess:
             self.close()
 
     def close(self) -> None:
-        """Let the child end, which gives its memory back."""
-        child = self._child
-        if child is None:
-            return
-        self._let(child, True)
-        _pipes(child)[0].close()
-        try:
-            child.wait(_ENDS_S)
-        except subprocess.TimeoutExpired:
-            self._kill()
-        else:
-            self._gone()
+        """End the child, which gives its memory back: it has nothing to finish."""
+        self._kill()
 
     def _started(self, priority: str) -> subprocess.Popen[bytes]:
         if self._child is not None and self._priority != priority:
@@ -215,16 +208,21 @@ class WriterProcess:
         )
 
     def _kill(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            self._gone()
+        child, self._child = self._child, None
+        if child is None:
+            return
+        for pipe in _pipes(child):
+            pipe.close()
+        child.kill()
+        self._dying = [one for one in (*self._dying, child) if not _ended(one)]
 
-    def _gone(self) -> None:
-        if self._child is not None:
-            for pipe in _pipes(self._child):
-                pipe.close()
-            self._child = None
+
+def _ended(child: subprocess.Popen[bytes]) -> bool:
+    try:
+        child.wait(_ENDS_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
