@@ -248,3 +248,33 @@ def test_the_cursor_of_verdicts_waits_for_what_the_records_did_not_take() -> Non
     assert records.table(Verdict).count({}) == 2
     cursor = records.table(Switch).get(CURSOR)
     assert cursor is not None and cursor.number == follower.cursor == 1
+
+
+@pytest.mark.parametrize("ack", ["disk", "memory"])
+def test_records_say_what_the_caller_was_told_when_the_disk_refused(tmp_path: Path, ack: str) -> None:
+    """Who heard the fall-back finds it in the record, in the journal and when asking again; who was answered before
+    the disk was asked finds what was computed.
+    """
+    journal = Failing()
+    tocsin = house(tmp_path, journal, verdict_ack=ack)
+    tocsin.start()
+    try:
+        journal.full = True
+        told = tocsin.host.verdict(payment(1)).future.result(5)
+        journal.full = False
+        assert (told.served, bool(told.degraded)) == (
+            (Decision.HOLD, True) if ack == "disk" else (Decision.ALLOW, False)
+        )
+        tocsin.host.settle().result(10)
+        assert tocsin.follower.settle()
+        found = tocsin.records.table(Verdict).get(told.id)
+        written = [event.data for event in journal.read() if event.type == "tocsin.verdict"]
+        again = tocsin.host.verdict(payment(1)).future.result(5)
+        assert found is not None
+        for one in (found, again):
+            assert (one.served, one.degraded) == (told.served, told.degraded)
+        assert [(one["served"], one.get("degraded", "")) for one in written] == [(told.served, told.degraded)]
+        counted = tocsin.views.overview(START)["verdicts"]
+        assert counted[told.served] == 1
+    finally:
+        tocsin.stop()

@@ -13,13 +13,12 @@ accepted until then, and callers who wait get the configured fall-back.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
-from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast
 
 from tocsin.core.events import Event
 from tocsin.core.signal import Decision, Verdict
@@ -27,8 +26,9 @@ from tocsin.errors import Retryable
 from tocsin.runtime import verdicts as serving
 from tocsin.runtime.bulk import FOR_EVER, Bulk
 from tocsin.runtime.lanes import Lanes, Receipt, Request, Work
-from tocsin.runtime.outbox import Outbox, Parcel
-from tocsin.runtime.promises import fail, keep
+from tocsin.runtime.outbox import Outbox
+from tocsin.runtime.promises import fail
+from tocsin.runtime.publishing import Cycle, Publisher, answer, refusal
 from tocsin.runtime.verdicts import VERDICT_TYPES, VerdictJob
 
 if TYPE_CHECKING:
@@ -38,13 +38,15 @@ if TYPE_CHECKING:
     from tocsin.core.desk import Window
     from tocsin.core.ports import Journal
     from tocsin.core.signal import Signal
-    from tocsin.flow.fold import Fold, Folded
+    from tocsin.flow.fold import Fold, Folded, Row
     from tocsin.flow.wide.rows import Rows
     from tocsin.ledger.views import Views
     from tocsin.runtime.bulk import WideRecords
     from tocsin.runtime.clock import DataClock, SystemClock
     from tocsin.runtime.feed import Feed
     from tocsin.runtime.follower import Follower
+    from tocsin.runtime.outbox import Parcel
+    from tocsin.runtime.publishing import Downstream
     from tocsin.runtime.reading import Reader
     from tocsin.runtime.snapshotting import Snapshotter
     from tocsin.runtime.stamping import RowStamping, Stamping
@@ -58,21 +60,9 @@ QUICK_S = 0.005
 """A cycle of so much processor time may run in the door's own thread; for what else the machine does it cannot help."""
 TRUSTED = 16
 """So many quick cycles in a row earn the trust that the next is quick, too."""
-log = logging.getLogger(__name__)
+_BY_SEQ = attrgetter("seq")
 DERIVED = frozenset({"tocsin.signal", "tocsin.verdict", "tocsin.ruling", "tocsin.action", "tocsin.incident"})
 """Internal types that the fold itself or the responder made: journaled for people and learning, not folded again."""
-
-
-class Downstream(Protocol):
-    """Who takes the signals: the responder."""
-
-    def take(self, signals: Sequence[tuple[int, Signal]], now: int) -> None:
-        """Take (journal seq, signal) pairs in journal order; returns at once."""
-        ...
-
-    def barrier(self) -> Future[None]:
-        """Return a future that is done when everything taken so far has been answered."""
-        ...
 
 
 class EmbeddedHost:
@@ -115,29 +105,29 @@ class EmbeddedHost:
         self.counters: dict[str, int] = dict.fromkeys(
             ("accepted", "duplicates", "verdicts", "verdicts_late", "verdicts_degraded", "journal_refusals", "shed"), 0
         )
-        self.faults: dict[str, str] = {}
-        """Desks that raised and are left out since, with what they raised."""
         self.plane = plane
         self._ack_memory = ack_memory
         self._shop = shop
         self._reader: Reader | None = None
-        self._feed = feed
         self._clock = clock
         self._downstream = downstream
         self._fault = ""
         self._by_order = False
         self._patience = IDLE_S
         """How long the writer may take before what must happen between two cycles is put off."""
-        self.unpublished: dict[str, Verdict] = {}
-        """Verdicts that are on their way to the disk: a repeated request must find them."""
         self._lanes = Lanes(most_events=queue_events, batch_events=batch_events, wide=wide)
         self._between: deque[Callable[[], list[Event]]] = deque()
         self.warming: Warming | None = None
         """Who lets new windows catch up with the past, where the past can be read."""
         self.snapshots: Snapshotter | None = None
         """Who takes snapshots, once the installation has a place for them."""
+        self._publisher = Publisher(self, views=views, follower=follower, feed=feed, clock=clock, downstream=downstream)
+        self.faults = self._publisher.faults
+        """Desks that raised and are left out since, with what they raised."""
+        self.unpublished = self._publisher.unpublished
+        """Verdicts that are on their way to the disk."""
         self._outbox = Outbox(
-            journal, flush_keys=flush_keys, plane=plane, refused=self._refused, most_events=queue_events
+            journal, flush_keys=flush_keys, plane=plane, refused=self._publisher.refused, most_events=queue_events
         )
         self.bulk = Bulk(self, wide_records)
         self._started = False
@@ -186,13 +176,13 @@ class EmbeddedHost:
             if not whole:
                 # Half a cycle has been folded: nothing may come after it, as where the host's own thread fails.
                 self._fault = "a cycle failed; see the log, then start again"
-                self._degrade(jobs)
+                self._publisher.degrade(jobs)
             self._folding.release()
 
     def ask(self, job: VerdictJob) -> None:
         """Queue a caller who waits."""
         if not self._lanes.ask(job):
-            self._degrade([job])
+            self._publisher.degrade([job])
 
     def between_cycles(self, action: Callable[[], list[Event]]) -> None:
         """Have something done in the host's thread with everything on disk; the events it returns are folded next."""
@@ -328,7 +318,7 @@ class EmbeddedHost:
                         with self._folding:
                             self.snapshots.look()
                 for barrier in work.barriers:
-                    self._outbox.put(Parcel((), published=partial(self._pass, barrier), lost=partial(fail, barrier)))
+                    self._outbox.put(self._publisher.mark(barrier))
                 work = Work()
             self._by_order = self._lanes.closed and not self.refusing
         finally:
@@ -341,7 +331,7 @@ class EmbeddedHost:
                 for barrier in left.barriers:
                     fail(barrier, Retryable("the host has stopped", after_s=30.0))
             if self.wide is not None:
-                self.wide.close(_refusal(self.refusing))
+                self.wide.close(refusal(self.refusing))
 
     def _work(self, urgent: list[VerdictJob], bulk: list[Request], notes: list[Event], *, lines: bool) -> None:
         if urgent or bulk or notes:
@@ -398,17 +388,16 @@ class EmbeddedHost:
                 replayed.append(job)
         if fresh and not waiting:
             # Nobody waits for what is derived: the disk may begin while it is folded.
-            self._outbox.put(Parcel([fresh], partial(self._acknowledge, bulk, receipts), rows=len(fresh)))
-        told: list[tuple[VerdictJob, Verdict]] = []
+            self._outbox.put(self._publisher.acknowledgement([fresh], bulk, receipts, len(fresh)))
         if fresh:
-            told = self._fold(fresh, waiting, bulk, receipts)
+            cycle = self._fold(fresh, waiting, bulk, receipts)
+            self._outbox.put(self._publisher.parcel(cycle, answers=bool(waiting)))
+            if self._ack_memory:
+                answer(cycle.told)
         elif bulk or replayed:
-            self._outbox.put(Parcel((), partial(self._acknowledge, bulk, receipts)))
-        if self._ack_memory:
-            _answer(told)
+            self._outbox.put(self._publisher.acknowledgement((), bulk, receipts))
         for job in replayed:
-            again = partial(self._answer_again, job)
-            self._outbox.put(Parcel((), published=again, lost=partial(self._degrade, [job])))
+            self._outbox.put(self._publisher.again(job))
         if urgent:
             self._calm = self._calm + 1 if time.thread_time() - began < QUICK_S else 0
         self.counters["accepted"] += accepted
@@ -420,8 +409,8 @@ class EmbeddedHost:
         waiting: dict[int, list[VerdictJob]],
         bulk: list[Request],
         receipts: list[list[Receipt]],
-    ) -> list[tuple[VerdictJob, Verdict]]:
-        """Fold stamped events, stamp what is derived and hand it to the writer; return who is to be told what."""
+    ) -> Cycle:
+        """Fold stamped events, make verdicts of them and stamp what is derived."""
         began = time.perf_counter()
         offsets = [position for position, event in enumerate(fresh) if event.type not in DERIVED]
         place = {position: index for index, position in enumerate(offsets)}
@@ -429,77 +418,35 @@ class EmbeddedHost:
             [fresh[position] for position in offsets], features_for=[place[position] for position in waiting]
         )
         self.plane["fold"].add(time.perf_counter() - began, len(fresh))
+        cycle = Cycle(fresh, bulk, receipts, folded)
         for event in fresh:
             if event.type == "tocsin.mode":
                 self.apply_mode(event.data)
             elif event.type == "tocsin.windows" and self.warming is not None:
                 self.warming.look()
         rows = {offsets[row.index]: row for row in folded.rows}
-        records: list[Verdict] = []
-        told: list[tuple[VerdictJob, Verdict]] = []
         for position in sorted(rows.keys() | waiting.keys()):
-            event = fresh[position]
             jobs = waiting.get(position, [])
-            if not jobs and event.type not in VERDICT_TYPES:
-                continue
-            claims = [job.claim() for job in jobs]
-            late = bool(jobs) and not any(claims)
-            verdict = serving.build(
-                event, rows.get(position), mode=self.verdict_mode, fallback=self.fallback, late=late
-            )
-            self.counters["verdicts"] += 1
-            self.counters["verdicts_late"] += late
-            records.append(verdict)
-            told.extend((job, verdict) for job, claimed in zip(jobs, claims, strict=True) if claimed)
-        stamped = self.derive([serving.as_event(verdict) for verdict in records] + serving.signals(folded))
-        for verdict in records:
-            self.unpublished[verdict.id] = verdict
-        publish = partial(self.publish, fresh, folded, records, stamped)
-        if waiting:
-            events = sorted([*fresh, *stamped], key=lambda event: event.seq)
-            answered = partial(self._answered, told, bulk, receipts)
-            self._outbox.put(Parcel([events], answered, publish, rows=len(fresh)))
-        else:
-            self._outbox.put(Parcel([stamped] if stamped else (), None, publish))
-        return told
+            if jobs or fresh[position].type in VERDICT_TYPES:
+                self._judge(cycle, fresh[position], rows.get(position), jobs)
+        cycle.stamped = self.derive([serving.as_event(verdict) for verdict in cycle.records] + serving.signals(folded))
+        cycle.written = sorted([*fresh, *cycle.stamped], key=_BY_SEQ) if waiting else cycle.stamped
+        return cycle
+
+    def _judge(self, cycle: Cycle, event: Event, row: Row | None, jobs: list[VerdictJob]) -> None:
+        """Make the verdict on an event; it is served to those who still wait for it."""
+        claims = [job.claim() for job in jobs]
+        late = bool(jobs) and not any(claims)
+        verdict = serving.build(event, row, mode=self.verdict_mode, fallback=self.fallback, late=late)
+        self.counters["verdicts"] += 1
+        self.counters["verdicts_late"] += late
+        cycle.records.append(verdict)
+        cycle.told.extend((job, verdict) for job, claimed in zip(jobs, claims, strict=True) if claimed)
+        self.unpublished[verdict.id] = verdict
 
     def derive(self, derived: list[Event]) -> list[Event]:
         """Return derived events stamped, without those that the journal has already."""
         return self.stamper.stamp_all(derived, self.stamper.tau).fresh
-
-    # In the writer's thread -------------------------------------------------------------------------------------
-
-    def _acknowledge(self, bulk: list[Request], receipts: list[list[Receipt]], error: Retryable | None) -> None:
-        for request, answer in zip(bulk, receipts, strict=True):
-            if error is None:
-                keep(request.future, answer)
-            else:
-                fail(request.future, _refusal(error.reason))
-
-    def _answered(
-        self,
-        told: list[tuple[VerdictJob, Verdict]],
-        bulk: list[Request],
-        receipts: list[list[Receipt]],
-        error: Retryable | None,
-    ) -> None:
-        self._acknowledge(bulk, receipts, error)
-        if error is None:
-            _answer(told)
-        else:
-            self._degrade([job for job, _ in told])
-
-    def publish(
-        self,
-        fresh: list[Event],
-        folded: Folded,
-        records: list[Verdict],
-        stamped: list[Event],
-    ) -> None:
-        """Tell views, records and responder of a cycle that is on disk."""
-        self.views.note(fresh, folded, records)
-        resolved = [event for event in fresh if event.type == "verdict.resolved"]
-        self.pass_on((stamped or fresh)[-1].seq, fresh[-1].tau, folded, records, stamped, resolved)
 
     def pass_on(
         self,
@@ -510,67 +457,19 @@ class EmbeddedHost:
         stamped: list[Event],
         resolved: list[Event],
     ) -> None:
-        """Tell records and responder what a cycle up to journal position ``last`` brought."""
-        if records or resolved:
-            self.follower.note(last, records, resolved)
-        for verdict in records:
-            self.unpublished.pop(verdict.id, None)
-        seqs = {event.id: event.seq for event in stamped}
-        pairs = [(seqs.get(signal.id, last), signal) for signal in folded.signals]
-        now = max(self._clock.now(), tau)
-        self._downstream.take(pairs, now)
-        # After the signals are in the responder's queue, so that no timer of later data overtakes them.
-        self._clock.observe(now)
-        for fault in folded.faults:
-            log.error("desk %s is left out: %s", fault.desk, fault.error)
-            self.faults[f"desk:{fault.desk}"] = fault.error
-            self._feed.publish("fault", fault.desk)
-
-    def _pass(self, barrier: Future[None]) -> None:
-        self._downstream.barrier().add_done_callback(partial(_release, barrier))
-
-    def _answer_again(self, job: VerdictJob) -> None:
-        """A repeated request gets the recorded verdict."""
-        id = serving.verdict_id(job.event)
-        found = self.unpublished.get(id) or self.follower.verdict(id)
-        if job.claim():
-            job.replayed = True
-            verdict = found or serving.build(
-                job.event,
-                None,
-                mode=self.verdict_mode,
-                fallback=self.fallback,
-                degraded="accepted without a verdict",
-            )
-            job.answer(verdict)
-
-    def _refused(self, reason: str) -> None:
-        self.counters["journal_refusals"] += 1
-        log.error("journal: %s", reason)
-        self._feed.publish("fault", "journal")
+        """Tell records and responder what a cycle of the wide lane brought; the writer calls it."""
+        self._publisher.pass_on(last, tau, folded, records, stamped, resolved)
 
     # Where nothing is accepted ----------------------------------------------------------------------------------
 
     def _refuse(self, bulk: list[Request], urgent: list[VerdictJob]) -> None:
         for request in bulk:
-            fail(request.future, _refusal(self.refusing))
-        self._degrade(urgent)
+            fail(request.future, refusal(self.refusing))
+        self._publisher.degrade(urgent)
 
     def _refuse_lines(self) -> None:
         if self.wide is not None:
-            self.wide.refuse(_refusal(self.refusing))
-
-    def _degrade(self, urgent: list[VerdictJob], _: Retryable | None = None) -> None:
-        for job in urgent:
-            if job.verdict is not None:
-                continue
-            self.counters["verdicts_degraded"] += 1
-            job.claim()
-            job.answer(
-                serving.build(
-                    job.event, None, mode=self.verdict_mode, fallback=self.fallback, degraded="journal unavailable"
-                )
-            )
+            self.wide.refuse(refusal(self.refusing))
 
     def reader(self) -> Reader:
         """Return who reads the journal for this fold, one for the thread that asks."""
@@ -617,16 +516,3 @@ class EmbeddedHost:
             self.verdict_mode = str(data["verdict_mode"])
         if data.get("verdict_fallback") in ("allow", "hold"):
             self.fallback = Decision(str(data["verdict_fallback"]))
-
-
-def _answer(told: list[tuple[VerdictJob, Verdict]]) -> None:
-    for job, verdict in told:
-        job.answer(verdict)
-
-
-def _refusal(reason: str) -> Retryable:
-    return Retryable(f"the journal refuses: {reason}", after_s=5.0)
-
-
-def _release(barrier: Future[None], _: Future[None]) -> None:
-    keep(barrier, None)

@@ -160,10 +160,10 @@ def signal_event(signal: Signal) -> Event:
     )
 
 
-def as_event(verdict: Verdict, *, corrected: bool = False) -> Event:
-    """Return the journal's event of a verdict; a correction (served after all too late) has its own identity."""
+def as_event(verdict: Verdict) -> Event:
+    """Return the journal's event of a verdict."""
     return Event(
-        id=verdict.id + (".late" if corrected else ""),
+        id=verdict.id,
         source="tocsin",
         type="tocsin.verdict",
         time=verdict.tau,
