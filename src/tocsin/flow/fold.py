@@ -249,23 +249,34 @@ class Fold:
     def _wake(self, tau: int, row: int, folded: Folded, run: Run) -> None:
         """Run the wake-ups due at or before ``tau`` in their order; at one instant series come before deadlines."""
         while (due := self._due()) is not None and due <= tau:
-            buckets = self.tracks.close(due, self.campaigns.at)
-            misses = self.deadlines.close(due)
-            folded.buckets.extend(buckets)
-            folded.misses += len(misses)
-            heard: dict[str, tuple[list[Bucket], list[Miss]]] = {}
-            for bucket in buckets:
-                for name in self._watchers[bucket.series]:
-                    heard.setdefault(name, ([], []))[0].append(bucket)
-            for miss in misses:
-                for name in self._watchers[miss.deadline]:
-                    heard.setdefault(name, ([], []))[1].append(miss)
-            for name, seat in self.seats.items():
-                if name in heard and seat.mode is not Mode.OFF and not seat.out and name not in run.faults:
-                    signals, error = woken(seat.live, *heard[name])
-                    run.said.extend(((row, 0), due, name, signal) for signal in signals)
-                    if error:
-                        run.fail(name, (row, 0), error)
+            deadline = self.deadlines.due()
+            # Before the next deadline nothing but series is due: a quiet stretch closes in one go.
+            quiet = tau if deadline is None else min(tau, deadline - 1)
+            for at, buckets in self.tracks.closing(quiet, self.campaigns.at):
+                self._tell(at, buckets, (), row, folded, run)
+            if deadline is not None and deadline <= tau:
+                buckets = self.tracks.close(deadline, self.campaigns.at)
+                self._tell(deadline, buckets, self.deadlines.close(deadline), row, folded, run)
+
+    def _tell(
+        self, due: int, buckets: Sequence[Bucket], misses: Sequence[Miss], row: int, folded: Folded, run: Run
+    ) -> None:
+        """Let the desks hear what closed and what was missed at one instant."""
+        folded.buckets.extend(buckets)
+        folded.misses += len(misses)
+        heard: dict[str, tuple[list[Bucket], list[Miss]]] = {}
+        for bucket in buckets:
+            for name in self._watchers[bucket.series]:
+                heard.setdefault(name, ([], []))[0].append(bucket)
+        for miss in misses:
+            for name in self._watchers[miss.deadline]:
+                heard.setdefault(name, ([], []))[1].append(miss)
+        for name, seat in self.seats.items():
+            if name in heard and seat.mode is not Mode.OFF and not seat.out and name not in run.faults:
+                signals, error = woken(seat.live, *heard[name])
+                run.said.extend(((row, 0), due, name, signal) for signal in signals)
+                if error:
+                    run.fail(name, (row, 0), error)
 
     def _finish(self, run: Run, folded: Folded) -> None:
         """Give out the signals in the order of their cause, each identity once; leave out the desks that failed."""

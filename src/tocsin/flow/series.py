@@ -23,7 +23,7 @@ from tocsin.flow.quantiles import Quantiles
 from tocsin.flow.view import HOUR_S, MICROS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tocsin.core.campaign import Campaign
     from tocsin.core.events import Event
@@ -277,3 +277,10 @@ class Tracks:
             if track.lines and track.due == due
             for bucket in track.close(planned)
         ]
+
+    def closing(
+        self, until: int, planned: Callable[[str, int], tuple[float, Campaign | None]]
+    ) -> Iterator[tuple[int, list[Bucket]]]:
+        """Close everything due at or before ``until``; yield (due, what closed then), instant by instant."""
+        while (due := self.due()) is not None and due <= until:
+            yield due, self.close(due, planned)

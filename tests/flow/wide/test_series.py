@@ -103,7 +103,9 @@ def wide_run(tracks: WideTracks, rows: Rows, *, at_once: bool, cuts: set[int] = 
             tracks.enter_rows(rows, start, stop)
             start = stop
         elif at_once:
-            closed += [shown(bucket) for bucket in tracks.close_through(int(rows.taus[start]), factor)]
+            for due, buckets in tracks.closing(int(rows.taus[start]), factor):
+                assert {bucket.tau for bucket in buckets} <= {due}
+                closed += [shown(bucket) for bucket in buckets]
         else:
             due = tracks.due()
             assert due is not None
@@ -146,9 +148,9 @@ def test_buckets_counters_and_state_equal_the_plain_series(
             wide.restore(*fresh.state())
     assert wide.counters == plain.counters
     until = events[-1].tau + 2 * HOUR
-    while (due := plain.due()) is not None and due <= until:
-        plain.close(due, factor)
-    wide.close_through(until, factor)
+    want = [(due, [shown(bucket) for bucket in buckets]) for due, buckets in plain.closing(until, factor)]
+    found = [(due, [shown(bucket) for bucket in buckets]) for due, buckets in wide.closing(until, factor)]
+    assert [one for one in found if one[1]] == [one for one in want if one[1]]
     assert wide.canonical() == [track.canonical() for track in plain.tracks.values()]
 
 

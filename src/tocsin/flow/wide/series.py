@@ -1,7 +1,7 @@
 """Series on columns: the buckets, order and counters of ``tocsin.flow.series``, entered a run of rows at a time.
 
 Between two wake-ups rows enter as columns; ``first_due_row`` says where the next wake-up is. What a quiet stretch
-closes is closed by one kernel call a series (``close_through``), and becomes objects only if somebody looks.
+closes is closed by one kernel call a series (``close_through``), and becomes objects as somebody looks.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tocsin.core.events import SECOND
 from tocsin.flow.hashing import Hasher
 from tocsin.flow.wide.places import salted
 from tocsin.flow.wide.series_closed import Closed
@@ -19,11 +20,15 @@ from tocsin.flow.wide.series_state import restored, saved
 from tocsin.flow.wide.series_track import WideTrack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tocsin.core.desk import Bucket, Series
     from tocsin.flow.wide.rows import Rows
     from tocsin.flow.wide.series_closed import Planned, Segment
     from tocsin.flow.wide.series_entries import Entries
 
+QUIET = 30 * SECOND
+"""A stretch so long closes in one go: half the time of instant by instant, of which few need less."""
 STRETCH = 16_384
 """Buckets that one kernel call closes at most, so that a stretch of months needs no more memory than one of days."""
 
@@ -123,6 +128,17 @@ class WideTracks:
             while track.count and track.due <= until:
                 segments.append((place, track.close(until, STRETCH)))
         return Closed(segments, planned)
+
+    def closing(self, until: int, planned: Planned) -> Iterator[tuple[int, list[Bucket]]]:
+        """Close everything due at or before ``until``; yield (due, what closed then), instant by instant.
+
+        To be gone through to its end before the next row enters.
+        """
+        due = self.due()
+        if due is not None and due <= until - QUIET:
+            yield from self.close_through(until, planned).by_due()
+        while (due := self.due()) is not None and due <= until:
+            yield due, self.close(due, planned)
 
     def canonical(self) -> list[Any]:
         """Return all state in one form, the same as that of the plain series."""
