@@ -100,8 +100,8 @@ class Told:
         pass
 
 
-def test_what_fails_is_told_and_tried_again_not_in_a_hot_loop(tmp_path: Path) -> None:
-    """The fault has the error's text, nothing is taken up, the next try waits; stop does not wait for it."""
+def test_what_fails_is_told_and_tried_again_ever_later(tmp_path: Path) -> None:
+    """The fault has the error's text and stays between the tries, of which there are few; a stop does not wait."""
     journal, history = journal_of(tmp_path), History(tmp_path / "history", disk=QuickDisk())
 
     def fails(pace: Callable[[], Pace]) -> list[File] | None:
@@ -110,12 +110,35 @@ def test_what_fails_is_told_and_tried_again_not_in_a_hot_loop(tmp_path: Path) ->
     writer = Told(fails)
     retention = Retention(journal, history, EVERY, writer, journal_bytes=1 << 40, everything=True, now=lambda: NOON)
     retention.start()
-    until(lambda: retention.fault == "history: it died")
-    time.sleep(0.3)
+    until(lambda: writer.tries == 2)
+    time.sleep(0.5)
     began = time.monotonic()
     retention.stop()
     assert time.monotonic() - began < 1
-    assert (writer.tries, history.through()) == (1, 0)
+    assert (writer.tries, retention.fault, history.through()) == (2, "history: it died", 0)
+    journal.close()
+
+
+def test_while_nothing_can_be_taken_up_the_journal_still_gives_back_what_it_can(tmp_path: Path) -> None:
+    """A failing writer does not hold up the removal of what the history has."""
+    journal, history = journal_of(tmp_path), History(tmp_path / "history", disk=QuickDisk())
+    retention = Retention(
+        journal, history, EVERY, here(history), journal_bytes=1 << 40, everything=True, now=lambda: NOON
+    )
+    assert retention.step()
+
+    def fails(pace: Callable[[], Pace]) -> list[File] | None:
+        raise OSError(28, "No space left on device")
+
+    writer = Told(fails)
+    retention._writer = writer
+    with pytest.raises(OSError, match="No space left"):
+        retention.step()
+    journal.covered(journal.last()[0])
+    retention._most = 10
+    assert retention.step()
+    assert journal.first() == history.through() + 1 > 1
+    assert (writer.tries, retention.step()) == (1, False)
     journal.close()
 
 

@@ -106,7 +106,7 @@ class WriterProcess:
 
     The child runs where nobody else wants the processor (SCHED_IDLE, else nice 19), but at the usual priority for what
     is not ``whole``: the bound of the journal waits for that. It has none of this process's files, sockets, locks and
-    settings. It ends with this process, also where that is killed.
+    settings. It ends with this process, also where that is killed, and with the thread that first wrote.
     """
 
     def __init__(self, folder: Path, *, lingers_s: float = LINGERS_S) -> None:

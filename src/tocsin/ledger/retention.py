@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from tocsin.core.events import DAY, HOUR
@@ -64,6 +65,9 @@ class Retention:
         self._now = now
         self._busy = busy
         self._expired = 0
+        self._failed = 0
+        self._again_s = 0.0
+        """When what failed is tried again, as of ``time.monotonic``."""
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
 
@@ -81,13 +85,25 @@ class Retention:
     def step(self) -> bool:
         """Do what is most urgent, at most one segment's worth; return whether there was anything."""
         done = self._remove()
-        done = self._take_up(pressed=self._over()) or done
+        if time.monotonic() >= self._again_s:
+            done = self._try() or done
         self.overdue = max(0, self._journal.bytes() - self._most)
         if self._now() - self._expired > HOUR:
             with removing(self._journal.folder) as may:
                 if may:
                     self._expired = self._now()
                     self._history.expire(self._now(), self._keep.days)
+        return done
+
+    def _try(self) -> bool:
+        """Take a segment up; what fails is left alone for a while, what the journal can give back is not."""
+        try:
+            done = self._take_up(pressed=self._over())
+        except (OSError, Retryable, Misconfigured):
+            self._again_s = time.monotonic() + min(EVERY_S * 2 ** min(self._failed, 16), MOST_S)
+            self._failed += 1
+            raise
+        self._failed, self._again_s = 0, 0.0
         return done
 
     def _over(self) -> bool:
@@ -136,21 +152,22 @@ class Retention:
         return written * 1e6 < self._now() - self._keep.default * DAY
 
     def _run(self) -> None:
-        clean, failed = False, 0
+        clean = False
         while not self._end.is_set():
             try:
                 if not clean:
                     self._history.clean()
                     clean = True
                 done = self.step()
-                self.fault, failed = "", 0
+                if not self._failed:
+                    self.fault = ""
             except (OSError, Retryable, Misconfigured) as error:
                 if not self.fault:
                     log.error("history: %s", error)
-                done, failed, self.fault = False, failed + 1, str(error)
+                done, self.fault = False, str(error)
             if not done:
                 self._writer.rest()
-                self._end.wait(min(EVERY_S * 2 ** min(failed, 16), MOST_S))
+                self._end.wait(EVERY_S)
 
 
 def kept_events(history: History, journal: SegmentJournal | MemoryJournal, *types: str) -> Iterator[Event]:
