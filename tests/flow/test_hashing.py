@@ -76,3 +76,15 @@ def test_texts_that_are_missing_are_said_to_be() -> None:
     hashes, present = Hasher().texts(["a", None, ""])
     assert present.tolist() == [True, False, True]
     assert (hashes[0], hashes[2]) == (Hasher().text("a"), Hasher().text(""))
+
+
+@given(st.lists(st.none() | st.text(max_size=12), max_size=40))
+def test_many_texts_have_the_hashes_of_each(texts: list[str | None]) -> None:
+    """Whether they are kept, hashed one by one or in one call."""
+    hasher, other = Hasher(), Hasher()
+    for text in texts[::3]:
+        if text is not None:
+            hasher.text(text)
+    hashes, present = hasher.texts(texts)
+    assert hashes.tolist() == [0 if text is None else other.text(text) for text in texts]
+    assert present.tolist() == [text is not None for text in texts]

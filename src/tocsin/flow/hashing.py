@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _MASK = (1 << 64) - 1
 DEFAULT_SEED = b"tocsin.flow.seed"
 """For folds that belong to no installation: tests, drills, backtests. An installation has its own."""
+MOST_KEPT = 65_536
+"""Hashes of texts that are kept."""
+TOGETHER = 8
+"""From so many new texts on one call of the kernel is cheaper than a call for each."""
 
 
 def _rotated(x: int, bits: int) -> int:
@@ -101,12 +105,38 @@ class Hasher:
         """Return the hash of a text."""
         found = self._kept.get(text)
         if found is None:
-            if len(self._kept) >= 65_536:
+            if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
             found = self._kept[text] = self._one(text.encode("utf-8", "surrogatepass"))
         return found
 
     def texts(self, texts: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
         """Return (uint64 [n], present bool [n]) of texts, None where one is missing."""
-        present = np.array([text is not None for text in texts], bool)
-        return np.array([0 if text is None else self.text(text) for text in texts], np.uint64), present
+        kept = self._kept.get
+        found = [0 if text is None else kept(text) for text in texts]
+        if None in found:
+            self._fill(texts, found)
+        return np.array(found, np.uint64), np.array([text is not None for text in texts], bool)
+
+    def _fill(self, texts: Sequence[str | None], found: list[int | None]) -> None:
+        """Put in the hashes that were not kept: many in one call of the kernel, where there is one."""
+        rows = [row for row, value in enumerate(found) if value is None]
+        if not AVAILABLE or len(rows) < TOGETHER:
+            for row in rows:
+                found[row] = self.text(texts[row] or "")
+            return
+        from tocsin.flow.wide.sip import sip_spans
+
+        new = [texts[row] or "" for row in rows]
+        raw = [text.encode("utf-8", "surrogatepass") for text in new]
+        lengths = np.fromiter(map(len, raw), np.uint64, len(raw))
+        spans = ((np.cumsum(lengths) - lengths) << np.uint64(32)) | lengths
+        hashes = np.empty(len(raw), np.uint64)
+        data = np.frombuffer(bytearray().join(raw) or bytearray(1), np.uint8)
+        sip_spans(data, spans, np.ones(len(raw), np.bool_), np.uint64(self.k0), np.uint64(self.k1), hashes)
+        values = hashes.tolist()
+        if len(self._kept) + len(new) > MOST_KEPT:
+            self._kept.clear()
+        self._kept.update(zip(new, values, strict=True))
+        for row, value in zip(rows, values, strict=True):
+            found[row] = value
