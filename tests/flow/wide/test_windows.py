@@ -302,6 +302,27 @@ def test_a_span_that_has_passed_with_many_entries_is_reset() -> None:
     assert windows.sizes() == {"keys:card": 1, "log": 1}
 
 
+@settings(max_examples=10)
+@given(STREAMS)
+def test_what_is_stored_is_stored_again_bit_for_bit(steps: list[Any]) -> None:
+    """Rows are packed in memory and spelled out in a state: one that was restored says the very arrays."""
+    windows = wide(MORE)
+    stepped(windows, stream_of(steps))
+    meta, arrays = windows.state()
+    other = wide(MORE)
+    other.restore(meta, arrays)
+    again, same_arrays = other.state()
+    assert again == meta
+    assert arrays.keys() == same_arrays.keys()
+    assert all(np.array_equal(arrays[name], same_arrays[name]) for name in arrays)
+
+
+def test_a_log_whose_counts_would_not_fit_is_refused() -> None:
+    """Counts of one log are halves of words."""
+    with pytest.raises(Misconfigured, match="fewer than"):
+        wide(MORE, log_events=1 << 31)
+
+
 def test_idle_keys_vanish() -> None:
     """Cards seen once leave no state, with and without hops; other cards' events are what sweeps."""
     for declared in (

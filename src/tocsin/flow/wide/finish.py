@@ -28,7 +28,7 @@ from tocsin.flow.wide.layout import (
     READ_RECENCY,
     READ_SUM,
 )
-from tocsin.flow.wide.memory import as_bits, as_float, get, high_product, load, store
+from tocsin.flow.wide.memory import as_bits, as_float, get, high_product, load, load_half, store
 
 MICROS = 1e6
 SPAN_HOPS = 24
@@ -64,7 +64,7 @@ def spread(count: Any, total: Any, low: Any, high: Any) -> Any:
 @woven
 def recency(row: Any, read: Any, tau: Any) -> Any:
     """Return the seconds since the last entry, NaN where there is none in the window."""
-    last = load(row + 8 * get(read, R_COUNT)) - 1 if row else np.int64(-1)
+    last = load(row + get(read, R_COUNT)) - 1 if row else np.int64(-1)
     hop = get(read, R_HOP)
     if hop != 0:
         first = ((tau - get(read, R_DELAY)) // hop - (SPAN_HOPS - 1)) * hop
@@ -76,23 +76,31 @@ def recency(row: Any, read: Any, tau: Any) -> Any:
 
 
 @woven
+def counted(row: Any, read: Any) -> Any:
+    """Return a count: a half where the span is exact, a word over hops."""
+    if get(read, R_HOP) != 0:
+        return load(row + get(read, R_COUNT))
+    return load_half(row + get(read, R_COUNT))
+
+
+@woven
 def value(row: Any, read: Any) -> Any:
     """Return what a window reads in a row (address 0: a key without one)."""
     kind = get(read, R_KIND)
     if row == 0:
         return 0.0 if kind <= READ_SUM else np.nan
     if kind == READ_COUNT:
-        return np.float64(load(row + 8 * get(read, R_COUNT)))
+        return np.float64(counted(row, read))
     unit = as_float(get(read, R_UNIT))
-    total = load(row + 8 * get(read, R_SUM))
+    total = load(row + get(read, R_SUM))
     if kind == READ_SUM:
         return np.float64(total) / unit
-    count = load(row + 8 * get(read, R_COUNT))
+    count = counted(row, read)
     if kind == READ_MEAN:
         return np.float64(total) / (np.float64(count) * unit) if count >= 1 else np.nan
     if count < 2:
         return np.nan
-    squares = row + 8 * get(read, R_SQUARES)
+    squares = row + get(read, R_SQUARES)
     wide = spread(count, total, load(squares), load(squares + 8))
     return np.sqrt(wide / np.float64(count * (count - 1))) / unit
 

@@ -105,7 +105,7 @@ def put_narrow(row: Any, ring: Any, place: Any, tag: Any, value: Any, at: Any) -
 def add_to_hop(row: Any, group: Any, add: Any, low: Any, high: Any, at: Any) -> None:
     """Add to the hop of now, and to the total where there is no delay (``at`` is the table's map)."""
     place = get(group, G_NOW) % get(group, G_RING)
-    ring, width, word = get(add, A_RING), get(add, A_WIDE), row + 8 * get(add, A_WORD)
+    ring, width, word = get(add, A_RING), get(add, A_WIDE), row + get(add, A_WORD)
     if width == NARROW:
         tag = get(add, A_TAG)
         cell = row + 4 * (ring + place)
@@ -130,7 +130,7 @@ def add_to_hop(row: Any, group: Any, add: Any, low: Any, high: Any, at: Any) -> 
 def renew(row: Any, group: Any, add: Any, first: Any, at: Any) -> None:
     """Empty the hops from ``first`` to now, and sum up the window's hops anew."""
     size, now = get(group, G_RING), get(group, G_NOW)
-    ring, width, tag, word = get(add, A_RING), get(add, A_WIDE), get(add, A_TAG), row + 8 * get(add, A_WORD)
+    ring, width, tag, word = get(add, A_RING), get(add, A_WIDE), get(add, A_TAG), row + get(add, A_WORD)
     first = max(first, now - size + 1)
     for hop in range(first, now + 1):
         place = hop % size

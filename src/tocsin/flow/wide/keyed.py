@@ -42,7 +42,7 @@ from tocsin.flow.wide.layout import (
     T_USED,
     T_WORDS,
 )
-from tocsin.flow.wide.memory import get, load, put, store
+from tocsin.flow.wide.memory import get, load, load_half, put, store, store_half
 
 LOW = 0xFFFFFFFF
 ROW_IN_CHUNK = (1 << CHUNK_BITS) - 1
@@ -88,7 +88,7 @@ def insert(table: Any, key: Any, tau: Any) -> Any:
     """Return the slot of a new, empty row for a key that has none; there is room (``room``)."""
     slot = get(table, T_FREE)
     if slot >= 0:
-        put(table, T_FREE, load(row_at(table, slot) + ROW_NEWEST))
+        put(table, T_FREE, load_half(row_at(table, slot) + ROW_NEWEST))
         put(table, T_FREES, get(table, T_FREES) - 1)
     else:
         slot = get(table, T_USED)
@@ -97,8 +97,8 @@ def insert(table: Any, key: Any, tau: Any) -> Any:
     for word in range(get(table, T_WORDS)):
         store(row + 8 * word, 0)
     store(row + ROW_KEY, key)
-    store(row + ROW_NEWEST, -1)
-    store(row + ROW_GENERATION, get(table, T_GENERATION))
+    store_half(row + ROW_NEWEST, -1)
+    store_half(row + ROW_GENERATION, get(table, T_GENERATION))
     if get(table, T_HOPS) < get(table, T_GROUP_END):
         store(row + ROW_TURNED, tau)
     index, mask = get(table, T_INDEX), get(table, T_MASK)
@@ -164,8 +164,8 @@ def free(table: Any, slot: Any) -> None:
     store(index + 8 * hole, 0)
     if get(table, T_HOPS) < get(table, T_GROUP_END) and load(row + ROW_ESCAPED) != 0:
         forget_escaped(table, key)
-    store(row + ROW_GENERATION, 0)
-    store(row + ROW_NEWEST, get(table, T_FREE))
+    store_half(row + ROW_GENERATION, 0)
+    store_half(row + ROW_NEWEST, get(table, T_FREE))
     put(table, T_FREE, slot)
     put(table, T_FREES, get(table, T_FREES) + 1)
     put(table, T_LIVE, get(table, T_LIVE) - 1)

@@ -27,11 +27,19 @@ CHUNK_BITS = 12
 ENTRY_TAU, ENTRY_BITS, ENTRY_SLOTS = 0, 8, 16
 """Bytes into an entry of the log: its tau, its conditions, one int32 slot per table; then values, then identities."""
 
-# rows: the key, the newest entry (its place in the log, or its tau where the table is swept), when it was made or last
-# reset (0: a free row, whose second word is the next free one), when its hops were last turned, what has escaped
-ROW_KEY, ROW_NEWEST, ROW_GENERATION, ROW_TURNED, ROW_ESCAPED = 0, 8, 16, 24, 32
-ROW_FIRST, ROW_FIRST_HOPS = 3, 5
-"""Bytes into a row; the first word of its accumulators, without hops (then the last two are left out) and with."""
+# rows: the key, the newest entry (the lower half of its place in the log, or its time where the table is swept), when
+# the row was made or last reset (0: a free one, its newest entry is the next free one), when its hops were last turned,
+# what has escaped
+ROW_KEY, ROW_NEWEST, ROW_GENERATION, ROW_TURNED, ROW_ESCAPED = 0, 8, 12, 16, 24
+"""Bytes into a row; the second and the third are halves (int32)."""
+ROW_FIRST, ROW_FIRST_HOPS = 2, 4
+"""The first word of a row's accumulators, without hops (then the last two are left out) and with."""
+NEWEST_BITS = 26
+"""A swept row's newest entry is kept in steps of 2^26 us (67 s), rounded up: till the year 9999 it fits a half."""
+LINE_WORDS = 8
+"""Words of a cache line: a row of at most so many has one of its own."""
+# rows as they are stored: every accumulator a word, in the order key, newest, generation, turned, escaped
+STORED_FIRST, STORED_FIRST_HOPS = 3, 5
 
 T_INDEX, T_MASK, T_LIVE, T_CHUNKS, T_CAPACITY, T_USED, T_FREE, T_FREES = 0, 1, 2, 3, 4, 5, 6, 7
 T_WORDS, T_GENERATION, T_GROUP, T_HOPS, T_GROUP_END = 8, 9, 10, 11, 12
@@ -43,16 +51,17 @@ T_KEEP, T_HAND, T_ESCAPES, T_ROOM, T_OF_ITEMS, T_LAST, T_LAST_END, T_PLACE, T_SE
 TABLE = 28
 
 G_REACH, G_DELAY, G_ADD, G_ADD_END, G_TAIL, G_TAIL_TAU, G_CURSOR, G_CURSOR_TAU = 0, 1, 2, 3, 4, 5, 6, 7
-G_GENERATION, G_FIRST, G_END, G_PAIRS, G_ROOM = 8, 9, 10, 11, 12
-G_HOP, G_RING, G_NOW, G_START, G_NEXT, G_AT, G_AT_START, G_AT_NEXT = 13, 14, 15, 16, 17, 18, 19, 20
-GROUP = 22
+G_GENERATION, G_PAIRS, G_ROOM = 8, 9, 10
+G_HOP, G_RING, G_NOW, G_START, G_NEXT, G_AT, G_AT_START, G_AT_NEXT = 11, 12, 13, 14, 15, 16, 17, 18
+GROUP = 20
 
 A_BIT, A_KIND, A_WORD, A_SOURCE, A_TAG, A_RING, A_WIDE = 0, 1, 2, 3, 4, 5, 6
 ADD = 8
 COUNT, SUM, SQUARES, DISTINCT, LAST, MOMENTS = 0, 1, 2, 3, 4, 5
 """What an add does to its word: one more, the value, its square (two words), a new identity, the tau.
 
-``MOMENTS`` makes an exact span's count (A_WORD), sum (A_RING) and squares (A_WIDE) at once; word 0: none.
+``MOMENTS`` makes an exact span's count (A_WORD), sum (A_RING) and squares (A_WIDE) at once; 0: none. Words are bytes
+into a row; counts of exact spans are halves: they are of entries of one log, which has fewer than 2^31.
 """
 NARROW, WIDE, DOUBLE = 0, 1, 2
 """A ring of int32 (from A_RING, in halves), of int64, of two int64 each (in words)."""

@@ -67,6 +67,7 @@ from tocsin.flow.wide.layout import (
     H_TAU,
     H_TAUS,
     H_VALUES,
+    LINE_WORDS,
     M_ENTRIES,
     M_LIVE,
     M_MASK,
@@ -74,6 +75,7 @@ from tocsin.flow.wide.layout import (
     NEED_LOG,
     NEED_MAP,
     NEED_TABLE,
+    NEWEST_BITS,
     ROW_GENERATION,
     ROW_NEWEST,
     SEGMENT_BITS,
@@ -106,7 +108,7 @@ from tocsin.flow.wide.layout import (
     TABLE_BYTES,
     TRIM,
 )
-from tocsin.flow.wide.memory import get, load, load_byte, prefetch, put, store, store_half
+from tocsin.flow.wide.memory import get, load, load_byte, load_half, prefetch, put, store, store_half
 from tocsin.flow.wide.ring import enter_log, entry_at
 from tocsin.flow.wide.spans import add_all, advance, freshen, tau_at
 
@@ -172,13 +174,13 @@ def enter(
                 add_to_hop(row, group, add, low, high, get(table, T_ESCAPES))
     for add in range(get(table, T_LAST), get(table, T_LAST_END), ADD_BYTES):
         if bits & get(add, A_BIT):
-            store(row + 8 * get(add, A_WORD), tau + 1)
+            store(row + get(add, A_WORD), tau + 1)
     if get(table, T_KEEP) >= 0:
-        store(row + ROW_NEWEST, tau)
+        store_half(row + ROW_NEWEST, (tau >> NEWEST_BITS) + 1)
     if place >= 0 and bits & get(table, T_LOGGED):
         store_half(entry_at(head, place) + ENTRY_SLOTS + 4 * get(table, T_PLACE), slot)
         if get(table, T_KEEP) < 0:
-            store(row + ROW_NEWEST, place)
+            store_half(row + ROW_NEWEST, place)
     return row
 
 
@@ -233,7 +235,8 @@ def sweep(table: Any, tau: Any) -> None:
         put(table, T_HAND, slot)
         row = row_at(table, slot)
         prefetch(row + 64 * SWEPT * get(table, T_WORDS))
-        if load(row + ROW_GENERATION) != 0 and load(row + ROW_NEWEST) + get(table, T_KEEP) < tau:
+        newest = (load_half(row + ROW_NEWEST) & LOW) << NEWEST_BITS
+        if load_half(row + ROW_GENERATION) != 0 and newest + get(table, T_KEEP) < tau:
             free(table, slot)
     put(table, T_SEEN, get(table, T_LIVE))
 
@@ -263,7 +266,8 @@ def ask(table: Any, row: Any, head: Any) -> None:
         if entry != 0:
             address = row_at(table, (entry & LOW) - 1)
             prefetch(address)
-            prefetch(address + 64)
+            if get(table, T_WORDS) > LINE_WORDS:
+                prefetch(address + 64)
         ask_pairs(table, load(keys + 8 * (row + ROW_AHEAD)), row + ROW_AHEAD, head)
 
 
@@ -361,5 +365,5 @@ def touch_all(head: int) -> None:
     for table in range(get(head, H_TABLES), get(head, H_TABLES_END), TABLE_BYTES):
         for slot in range(get(table, T_USED)):
             row = row_at(table, slot)
-            if load(row + ROW_GENERATION) != 0:
+            if load_half(row + ROW_GENERATION) != 0:
                 touch(row, table, tau)

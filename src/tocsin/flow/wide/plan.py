@@ -78,6 +78,15 @@ class Add(msgspec.Struct):
     width: int = at.WIDE
     word: int = 0
     ring: int = -1
+    """The word of a stored row, and where its ring begins there: in halves where it is narrow, else in words."""
+    offset: int = 0
+    ring_offset: int = -1
+    """The same of a row in memory: in bytes, and as ``ring``."""
+
+    @property
+    def half(self) -> bool:
+        """Whether it is a half in memory, in an exact group: counts of entries of the log."""
+        return self.kind in (at.COUNT, at.DISTINCT)
 
 
 class Group(msgspec.Struct):
@@ -97,13 +106,15 @@ class Group(msgspec.Struct):
         self.adds.append(Add(kind, condition, width))
         return self.adds[-1]
 
-    def word(self, kind: int, beside: Add) -> int:
-        """Return the word of the add of that kind under the same condition, 0 where there is none."""
-        return next((add.word for add in self.adds if (add.kind, add.condition) == (kind, beside.condition)), 0)
+    def offset(self, kind: int, beside: Add) -> int:
+        """Return where in a row the add of that kind under the same condition is, 0 where there is none."""
+        return next((add.offset for add in self.adds if (add.kind, add.condition) == (kind, beside.condition)), 0)
 
     def joined(self, add: Add) -> bool:
         """Return whether the kernel makes an exact add together with the sum under the same condition."""
-        return add.kind in (at.COUNT, at.SQUARES) and bool(self.word(at.SUM, add))
+        return add.kind in (at.COUNT, at.SQUARES) and any(
+            one.kind == at.SUM and one.condition == add.condition for one in self.adds
+        )
 
 
 class Reading(msgspec.Struct):
@@ -124,6 +135,11 @@ class Table(msgspec.Struct):
     last: list[Add] = msgspec.field(default_factory=list)
     readings: list[Reading] = msgspec.field(default_factory=list)
     words: int = 0
+    """Of a stored row."""
+    size: int = 0
+    """Words of a row in memory."""
+    moves: list[tuple[int, int, int]] = msgspec.field(default_factory=list)
+    """Where the words of a stored row are in memory: (word, bytes into the row, how many words, 0: a half)."""
 
     @property
     def exact(self) -> list[Group]:
@@ -144,7 +160,7 @@ class Table(msgspec.Struct):
 
     def lay_out(self) -> None:
         """Give every add its word and its ring: a group's words side by side, narrow rings last."""
-        word = at.ROW_FIRST_HOPS if self.hops else at.ROW_FIRST
+        word = at.STORED_FIRST_HOPS if self.hops else at.STORED_FIRST
         for adds in [*(group.adds for group in self.exact), self.last, *(group.adds for group in self.hops)]:
             for add in adds:
                 add.word = word
@@ -161,6 +177,39 @@ class Table(msgspec.Struct):
                     add.ring = half
                     half += group.ring
         self.words = -(-half // 2)
+        self._lay_out_memory()
+
+    def _lay_out_memory(self) -> None:
+        """Say where all that is: counts of exact spans in halves, side by side, so that a short row is one line."""
+        exact = [add for group in self.exact for add in group.adds]
+        hops = [(group, add) for group in self.hops for add in group.adds]
+        self.moves = [(0, at.ROW_KEY, 1), (1, at.ROW_NEWEST, 0), (2, at.ROW_GENERATION, 0)]
+        if hops:
+            self.moves += [(3, at.ROW_TURNED, 2)]
+        half = 2 * (at.ROW_FIRST_HOPS if hops else at.ROW_FIRST)
+        for add in exact:
+            if add.half:
+                add.offset = 4 * half
+                self.moves.append((add.word, add.offset, 0))
+                half += 1
+        word = -(-half // 2)
+        for add in [*(add for add in exact if not add.half), *self.last, *(add for _, add in hops)]:
+            add.offset, size = 8 * word, 2 if add.kind == at.SQUARES else 1
+            self.moves.append((add.word, add.offset, size))
+            word += size
+        for group, add in hops:
+            if add.width != at.NARROW:
+                add.ring_offset, size = word, group.ring * (2 if add.width == at.DOUBLE else 1)
+                self.moves.append((add.ring, 8 * word, size))
+                word += size
+        narrow = [add for _, add in hops if add.width == at.NARROW]
+        for add in narrow:
+            add.ring_offset = 2 * word + add.ring - narrow[0].ring
+        if narrow:
+            first = narrow[0].ring // 2
+            self.moves.append((first, 8 * word, self.words - first))
+            word += self.words - first
+        self.size = max(word, at.LINE_WORDS)
 
 
 class Plan:
@@ -252,7 +301,7 @@ class Plan:
         reads: list[list[int]] = []
         maps = 0
         for place, (table, line) in enumerate(zip(self.tables.values(), tables, strict=True)):
-            line[[at.T_PLACE, at.T_WORDS, at.T_GENERATION, at.T_FREE]] = place, table.words, 1, -1
+            line[[at.T_PLACE, at.T_WORDS, at.T_GENERATION, at.T_FREE]] = place, table.size, 1, -1
             line[[at.T_KEEP, at.T_HAND]] = table.keep, -1
             line[at.T_OF_ITEMS] = table.by.startswith("items.")
             escapes = sum(add.width == at.NARROW and add.kind == at.SUM for g in table.hops for add in g.adds)
@@ -299,8 +348,6 @@ class Plan:
         line[at.G_ADD_END] = len(adds)
         line[at.G_ROOM] = sum(add.kind == at.DISTINCT for add in group.adds)
         line[at.G_PAIRS] = maps if line[at.G_ROOM] else -1
-        words = [add.word + (add.kind == at.SQUARES) for add in group.adds]
-        line[at.G_FIRST], line[at.G_END] = group.adds[0].word, max(words) + 1
         line[at.G_TAIL_TAU] = line[at.G_CURSOR_TAU] = at.NEVER
         if group.ring:
             line[at.G_HOP], line[at.G_RING] = group.span // HOPS, group.ring
@@ -310,21 +357,21 @@ class Plan:
     def _add(self, add: Add, tag: int, group: Group | None) -> list[int]:
         line = [0] * at.ADD
         bit = self.bit(add.condition)
-        line[at.A_BIT], line[at.A_KIND], line[at.A_WORD] = bit, add.kind, add.word
+        line[at.A_BIT], line[at.A_KIND], line[at.A_WORD] = bit, add.kind, add.offset
         line[at.A_SOURCE] = self.source(add.condition[2])
-        line[at.A_RING], line[at.A_WIDE] = add.ring, add.width
+        line[at.A_RING], line[at.A_WIDE] = add.ring_offset, add.width
         if group is not None and not group.ring and add.kind == at.SUM:
-            line[at.A_KIND], line[at.A_RING] = at.MOMENTS, add.word
-            line[at.A_WORD], line[at.A_WIDE] = group.word(at.COUNT, add), group.word(at.SQUARES, add)
+            line[at.A_KIND], line[at.A_RING] = at.MOMENTS, add.offset
+            line[at.A_WORD], line[at.A_WIDE] = group.offset(at.COUNT, add), group.offset(at.SQUARES, add)
         plain = add.kind == at.COUNT or (add.kind == at.SUM and add.width != at.NARROW)
         line[at.A_TAG] = 0 if plain else tag
         return line
 
     def _read(self, reading: Reading) -> list[int]:
         line = [0] * at.READ
-        window, adds = reading.window, {add.kind: add.word for add in reading.adds}
+        window, adds = reading.window, {add.kind: add.offset for add in reading.adds}
         line[at.R_KIND], line[at.R_OUT], line[at.R_MONEY] = READS[window.fold], reading.place, reading.money
-        line[at.R_COUNT] = next((add.word for add in reading.adds if add.kind not in (at.SUM, at.SQUARES)), 0)
+        line[at.R_COUNT] = next((add.offset for add in reading.adds if add.kind not in (at.SUM, at.SQUARES)), 0)
         line[at.R_SUM], line[at.R_SQUARES] = adds.get(at.SUM, 0), adds.get(at.SQUARES, 0)
         line[at.R_UNIT] = int(np.array(reading.unit, np.float64).view(np.int64))
         line[at.R_SPAN], line[at.R_DELAY] = window.span_s * MICROS, window.delay_s * MICROS

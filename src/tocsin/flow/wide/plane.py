@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tocsin.errors import Misconfigured
 from tocsin.flow.wide import layout as at
 from tocsin.flow.wide.keyed import fill_map, grow_index
 from tocsin.flow.wide.memory import address_of
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tocsin.flow.wide.rows import Rows
 
 FIRST_INDEX, FIRST_MAP, FIRST_SEGMENTS, FIRST_CHUNKS = 1 << 10, 1 << 10, 1 << 6, 1 << 6
+MOST_EVENTS = 1 << 31
+"""Counts of entries of the log are halves of words."""
 
 
 class Plane:
@@ -34,7 +37,7 @@ class Plane:
     currency, hashed
         The installation's, and its hash.
     log_events
-        Capacity of the log in entries.
+        Capacity of the log in entries; Misconfigured from 2^31 on.
     counters
         Where errors of item filters are counted.
     """
@@ -42,6 +45,8 @@ class Plane:
     def __init__(
         self, windows: Sequence[Window], currency: str, hashed: int, log_events: int, counters: Counter[str]
     ) -> None:
+        if log_events >= MOST_EVENTS:
+            raise Misconfigured(f"the log of exact windows holds fewer than {MOST_EVENTS:,} events")
         self.plan = plan = Plan(windows)
         self.log_events = log_events
         self.head = np.zeros(at.HEAD, np.int64)
@@ -125,7 +130,10 @@ class Plane:
         if len(chunks) == len(places):
             self.chunk_places[table] = places = np.concatenate([places, np.zeros_like(places)])
             line[at.T_CHUNKS] = address_of(places)
-        chunks.append(np.empty((1 << at.CHUNK_BITS, int(line[at.T_WORDS])), np.int64))
+        rows, words = 1 << at.CHUNK_BITS, int(line[at.T_WORDS])
+        memory = np.empty(rows * words + at.LINE_WORDS, np.int64)
+        first = -address_of(memory) % (8 * at.LINE_WORDS) // 8
+        chunks.append(memory[first : first + rows * words].reshape(rows, words))
         places[len(chunks) - 1] = address_of(chunks[-1])
         line[at.T_CAPACITY] += 1 << at.CHUNK_BITS
         return chunks[-1]

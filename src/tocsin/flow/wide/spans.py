@@ -13,7 +13,7 @@ import numpy as np
 
 from tocsin.flow.wide.hops import add_double, square, subtract_double
 from tocsin.flow.wide.jit import inlined, woven
-from tocsin.flow.wide.keyed import free, mixed, remove, row_at, seek
+from tocsin.flow.wide.keyed import LOW, free, mixed, remove, row_at, seek
 from tocsin.flow.wide.layout import (
     A_BIT,
     A_KIND,
@@ -34,8 +34,6 @@ from tocsin.flow.wide.layout import (
     G_CURSOR,
     G_CURSOR_TAU,
     G_DELAY,
-    G_END,
-    G_FIRST,
     G_GENERATION,
     G_PAIRS,
     G_REACH,
@@ -47,9 +45,11 @@ from tocsin.flow.wide.layout import (
     H_LOG_WORDS,
     H_VALUE_COUNT,
     LAST,
+    LINE_WORDS,
     M_ENTRIES,
     M_LIVE,
     M_MASK,
+    MOMENTS,
     NEVER,
     ROW_GENERATION,
     ROW_KEY,
@@ -65,8 +65,9 @@ from tocsin.flow.wide.layout import (
     T_MASK,
     T_PLACE,
     T_USED,
+    T_WORDS,
 )
-from tocsin.flow.wide.memory import get, load, load_half, prefetch, put, store
+from tocsin.flow.wide.memory import get, load, load_half, prefetch, put, store, store_half
 from tocsin.flow.wide.ring import entry_at
 
 AHEAD = 12
@@ -84,7 +85,7 @@ def add_distinct(row: Any, word: Any, pairs: Any, ident: Any, tag: Any) -> None:
         store(address, key)
         store(address + 8, 1)
         put(pairs, M_LIVE, get(pairs, M_LIVE) + 1)
-        store(word, load(word) + 1)
+        store_half(word, load_half(word) + 1)
     else:
         store(address + 8, load(address + 8) + 1)
 
@@ -96,7 +97,7 @@ def subtract_distinct(row: Any, word: Any, pairs: Any, ident: Any, tag: Any) -> 
     count = load(address + 8)
     if count == 1:
         remove(pairs, address)
-        store(word, load(word) - 1)
+        store_half(word, load_half(word) - 1)
     else:
         store(address + 8, count - 1)
 
@@ -106,9 +107,9 @@ def add_all(row: Any, group: Any, bits: Any, tau: Any, values: Any, idents: Any,
     """Add an entry to a group's words; value ``i`` lies at ``values + i * step``, identities likewise."""
     for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
         if bits & get(add, A_BIT):
-            kind, word = get(add, A_KIND), row + 8 * get(add, A_WORD)
+            kind, word = get(add, A_KIND), row + get(add, A_WORD)
             if kind == COUNT:
-                store(word, load(word) + 1)
+                store_half(word, load_half(word) + 1)
             elif kind == DISTINCT:
                 ident = load(idents + step * get(add, A_SOURCE))
                 add_distinct(row, word, get(group, G_PAIRS), ident, get(add, A_TAG))
@@ -117,12 +118,12 @@ def add_all(row: Any, group: Any, bits: Any, tau: Any, values: Any, idents: Any,
             else:
                 value = load(values + step * get(add, A_SOURCE))
                 if get(add, A_WORD) != 0:
-                    store(word, load(word) + 1)
-                word = row + 8 * get(add, A_RING)
+                    store_half(word, load_half(word) + 1)
+                word = row + get(add, A_RING)
                 store(word, load(word) + value)
                 if get(add, A_WIDE) != 0:
                     low, high = square(value)
-                    add_double(row + 8 * get(add, A_WIDE), low, high)
+                    add_double(row + get(add, A_WIDE), low, high)
 
 
 @woven
@@ -130,21 +131,21 @@ def subtract_all(row: Any, group: Any, bits: Any, values: Any, idents: Any) -> N
     """Take an entry of the log out of a group's words."""
     for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
         if bits & get(add, A_BIT):
-            kind, word = get(add, A_KIND), row + 8 * get(add, A_WORD)
+            kind, word = get(add, A_KIND), row + get(add, A_WORD)
             if kind == COUNT:
-                store(word, load(word) - 1)
+                store_half(word, load_half(word) - 1)
             elif kind == DISTINCT:
                 ident = load(idents + 8 * get(add, A_SOURCE))
                 subtract_distinct(row, word, get(group, G_PAIRS), ident, get(add, A_TAG))
             elif kind != LAST:
                 value = load(values + 8 * get(add, A_SOURCE))
                 if get(add, A_WORD) != 0:
-                    store(word, load(word) - 1)
-                word = row + 8 * get(add, A_RING)
+                    store_half(word, load_half(word) - 1)
+                word = row + get(add, A_RING)
                 store(word, load(word) - value)
                 if get(add, A_WIDE) != 0:
                     low, high = square(value)
-                    subtract_double(row + 8 * get(add, A_WIDE), low, high)
+                    subtract_double(row + get(add, A_WIDE), low, high)
 
 
 @inlined
@@ -156,15 +157,30 @@ def tau_at(head: Any, place: Any) -> Any:
 
 
 @inlined
+def empty(row: Any, group: Any) -> None:
+    """Put a group's words to zero."""
+    for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+        kind, word = get(add, A_KIND), row + get(add, A_WORD)
+        if kind == LAST:
+            store(word, 0)
+        elif get(add, A_WORD) != 0:
+            store_half(word, 0)
+        if kind == MOMENTS:
+            store(row + get(add, A_RING), 0)
+            if get(add, A_WIDE) != 0:
+                store(row + get(add, A_WIDE), 0)
+                store(row + get(add, A_WIDE) + 8, 0)
+
+
+@inlined
 def freshen(row: Any, table: Any) -> None:
     """Drop the words of groups that were reset since the row was touched."""
-    generation = load(row + ROW_GENERATION)
+    generation = load_half(row + ROW_GENERATION)
     if generation != get(table, T_GENERATION):
         for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
             if generation < get(group, G_GENERATION):
-                for word in range(get(group, G_FIRST), get(group, G_END)):
-                    store(row + 8 * word, 0)
-        store(row + ROW_GENERATION, get(table, T_GENERATION))
+                empty(row, group)
+        store_half(row + ROW_GENERATION, get(table, T_GENERATION))
 
 
 @inlined
@@ -214,15 +230,17 @@ def pass_cursor(table: Any, group: Any, tau: Any, head: Any) -> None:
 @woven
 def ask(table: Any, group: Any, place: Any, head: Any) -> None:
     """Ask for the row that a tail comes to soon, and then for where its identities are counted."""
-    slots = ENTRY_SLOTS + 4 * get(table, T_PLACE)
-    prefetch(entry_at(head, place + LOG_AHEAD) + slots)
-    prefetch(entry_at(head, place + LOG_AHEAD) + 8 * get(head, H_LOG_WORDS) - 8)
+    slots, entry = ENTRY_SLOTS + 4 * get(table, T_PLACE), entry_at(head, place + LOG_AHEAD)
+    prefetch(entry)
+    prefetch(entry + 8 * get(head, H_LOG_WORDS) - 8)
     if place + AHEAD >= get(head, H_LOG_HEAD):
         return
     slot = load_half(entry_at(head, place + AHEAD) + slots)
     if slot >= 0:
-        prefetch(row_at(table, slot))
-        prefetch(row_at(table, slot) + 64)
+        row = row_at(table, slot)
+        prefetch(row)
+        if get(table, T_WORDS) > LINE_WORDS:
+            prefetch(row + 64)
     pairs = get(group, G_PAIRS)
     if pairs != 0:
         entry = entry_at(head, place + AHEAD // 2)
@@ -241,21 +259,23 @@ def pass_tail(table: Any, group: Any, bound: Any, oldest: Any, head: Any) -> Non
     """Take out the entries up to ``bound`` and those before the place ``oldest``."""
     delayed = get(group, G_DELAY) != 0
     last = get(table, T_KEEP) < 0 and group == get(table, T_HOPS) - GROUP_BYTES
-    while get(group, G_TAIL_TAU) <= bound or get(group, G_TAIL) < oldest:
-        place = get(group, G_TAIL)
+    slots, values = ENTRY_SLOTS + 4 * get(table, T_PLACE), get(head, H_LOG_VALUES)
+    idents = values + 8 * get(head, H_VALUE_COUNT)
+    place, tau = get(group, G_TAIL), get(group, G_TAIL_TAU)
+    while tau <= bound or place < oldest:
         entry = entry_at(head, place)
-        slot = load_half(entry + ENTRY_SLOTS + 4 * get(table, T_PLACE))
+        slot = load_half(entry + slots)
         if slot >= 0:
             row = row_at(table, slot)
             if not delayed or place < get(group, G_CURSOR):
-                values = entry + get(head, H_LOG_VALUES)
-                idents = values + 8 * get(head, H_VALUE_COUNT)
-                subtract_all(row, group, load(entry + ENTRY_BITS), values, idents)
-            if last and load(row + ROW_NEWEST) == place:
+                subtract_all(row, group, load(entry + ENTRY_BITS), entry + values, entry + idents)
+            if last and load_half(row + ROW_NEWEST) & LOW == place & LOW:
                 free(table, slot)
-        put(group, G_TAIL, place + 1)
-        put(group, G_TAIL_TAU, tau_at(head, place + 1))
         ask(table, group, place, head)
+        place += 1
+        tau = tau_at(head, place)
+    put(group, G_TAIL, place)
+    put(group, G_TAIL_TAU, tau)
     if delayed and get(group, G_CURSOR) < get(group, G_TAIL):
         put(group, G_CURSOR, get(group, G_TAIL))
         put(group, G_CURSOR_TAU, get(group, G_TAIL_TAU))
@@ -264,10 +284,15 @@ def pass_tail(table: Any, group: Any, bound: Any, oldest: Any, head: Any) -> Non
 @inlined
 def advance(table: Any, tau: Any, end: Any, oldest: Any, head: Any) -> None:
     """Bring a table's exact spans to ``tau``: ``end`` is the log's end before the reader, ``oldest`` its capacity's."""
+    newest = np.int64(NEVER)
     for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
         bound, delay = tau - get(group, G_REACH), get(group, G_DELAY)
-        if get(group, G_TAIL_TAU) <= bound and end - get(group, G_TAIL) > FEW and tau_at(head, end - 1) <= bound:
-            reset(table, group, end, head)
+        if get(group, G_TAIL_TAU) <= bound and end - get(group, G_TAIL) > FEW:
+            # The log has the entry before the end: the tail is behind it.
+            if newest == NEVER:
+                newest = tau_at(head, end - 1)
+            if newest <= bound:
+                reset(table, group, end, head)
         if delay != 0 and get(group, G_CURSOR_TAU) <= tau - delay:
             pass_cursor(table, group, tau - delay, head)
         if get(group, G_TAIL_TAU) <= bound or get(group, G_TAIL) < oldest:

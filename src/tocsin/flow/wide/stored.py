@@ -1,6 +1,7 @@
 """The state of a plane as plain arrays: for snapshots, for shards that split and merge, and for its canonical hash.
 
 Rows are renumbered, free ones left out; the log begins at 0. Tails are not kept: where they stand follows from tau.
+A stored row has a word for every accumulator, whatever the rows in memory look like (``Table.moves``).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from tocsin.flow.wide.plan import Plan, Table
     from tocsin.flow.wide.plane import Plane
 
-NEWEST, GENERATION = at.ROW_NEWEST // 8, at.ROW_GENERATION // 8
+NEWEST, GENERATION = 1, 2
+"""Words of a stored row."""
+_LOW = (1 << 32) - 1
 
 
 class Stored(msgspec.Struct):
@@ -47,16 +50,43 @@ class Stored(msgspec.Struct):
 
 
 def live_rows(plane: Plane, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of a table that hold a key, copied, and where each slot went (-1: nowhere)."""
-    used, width = int(plane.tables[place, at.T_USED]), int(plane.tables[place, at.T_WORDS])
+    """Return the rows of a table that hold a key, as they are stored, and where each slot went (-1: nowhere)."""
+    used, table = int(plane.tables[place, at.T_USED]), list(plane.plan.tables.values())[place]
     chunks = [chunk[: max(0, used - (n << at.CHUNK_BITS))] for n, chunk in enumerate(plane.chunks[place])]
-    held = [np.flatnonzero(chunk[:, GENERATION]) for chunk in chunks]
-    rows = [chunk[keep] for chunk, keep in zip(chunks, held, strict=True)]
+    held = [np.flatnonzero(chunk.view(np.int32)[:, at.ROW_GENERATION // 4]) for chunk in chunks]
+    rows = [unpacked(chunk[keep], table) for chunk, keep in zip(chunks, held, strict=True)]
     to = np.full(used, -1, np.int64)
     slots = [keep + (n << at.CHUNK_BITS) for n, keep in enumerate(held)]
     where = np.concatenate(slots) if slots else np.empty(0, np.int64)
     to[where] = np.arange(len(where))
-    return np.concatenate(rows) if rows else np.empty((0, width), np.int64), to
+    return np.concatenate(rows) if rows else np.empty((0, table.words), np.int64), to
+
+
+def unpacked(rows: np.ndarray, table: Table) -> np.ndarray:
+    """Return rows in memory, int64 [n, size], as stored ones, int64 [n, words]."""
+    found, halves = np.zeros((len(rows), table.words), np.int64), rows.view(np.int32)
+    for word, place, count in table.moves:
+        if count:
+            found[:, word : word + count] = rows[:, place // 8 : place // 8 + count]
+        else:
+            found[:, word] = halves[:, place // 4]
+    if table.keep >= 0:
+        found[:, NEWEST] = ((found[:, NEWEST] & _LOW) << at.NEWEST_BITS) - 1
+    return found
+
+
+def packed(stored: np.ndarray, table: Table) -> np.ndarray:
+    """Return stored rows, int64 [n, words], as rows in memory, int64 [n, size]."""
+    rows = np.zeros((len(stored), table.size), np.int64)
+    halves = rows.view(np.int32)
+    for word, place, count in table.moves:
+        if count:
+            rows[:, place // 8 : place // 8 + count] = stored[:, word : word + count]
+        else:
+            halves[:, place // 4] = stored[:, word].astype(np.int32)
+    if table.keep >= 0:
+        halves[:, at.ROW_NEWEST // 4] = ((stored[:, NEWEST] >> at.NEWEST_BITS) + 1).astype(np.int32)
+    return rows
 
 
 def capture(plane: Plane) -> Stored:
@@ -75,7 +105,7 @@ def capture(plane: Plane) -> Stored:
         rows, to = live_rows(plane, place)
         rows[:, GENERATION] = 1
         if table.keep < 0:
-            rows[:, NEWEST] -= begin
+            rows[:, NEWEST] = (rows[:, NEWEST] - begin) & _LOW
         known = slots[:, place] >= 0
         slots[known, place] = to[slots[known, place]]
         stored.rows.append(rows)
@@ -87,8 +117,8 @@ def load(plane: Plane, stored: Stored) -> None:
     """Fill an empty plane of the same plan."""
     head, log = plane.head, np.asarray(stored.log)
     head[at.H_TAU], head[at.H_FORCED] = stored.tau, stored.forced
-    for place, source in enumerate(stored.rows):
-        line, rows = plane.tables[place], np.asarray(source)
+    for place, (source, table) in enumerate(zip(stored.rows, plane.plan.tables.values(), strict=True)):
+        line, rows = plane.tables[place], packed(np.asarray(source), table)
         for first in range(0, len(rows), 1 << at.CHUNK_BITS):
             chunk = plane.more_chunk(place)
             part = rows[first : first + len(chunk)]
