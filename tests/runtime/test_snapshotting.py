@@ -20,9 +20,9 @@ from tocsin.core.desk import Aggregate, Deadline, Measure, Series, Window
 from tocsin.core.signal import Decision, Text
 from tocsin.flow.wide.jit import AVAILABLE
 from tocsin.ledger.snapshots import SnapshotStore
+from tocsin.ledger.views import Views
 from tocsin.runtime import hoststate, snapshotting
 from tocsin.runtime.clock import DataClock
-from tocsin.runtime.embedded import EmbeddedHost
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason="numba is not there")
 
@@ -122,9 +122,11 @@ def snapshot(tocsin: Tocsin) -> None:
 
 
 def drop(tocsin: Tocsin) -> None:
-    """End an installation as a crash would leave it: without its last snapshot."""
-    tocsin.host.snapshots = None
+    """End an installation as a crash would leave it: without its last snapshot, and with nobody who writes."""
+    snapshots, tocsin.host.snapshots = tocsin.host.snapshots, None
     tocsin.stop()
+    if snapshots is not None:
+        snapshots.cancel()
 
 
 def seen(tocsin: Tocsin) -> dict[str, Any]:
@@ -283,13 +285,13 @@ def test_a_disk_that_takes_no_snapshot_costs_a_longer_start_alone(
 
 def test_views_in_a_snapshot_stand_where_the_fold_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The writer is slow: what it has not published yet is not lost from the views of the next start."""
-    publish = EmbeddedHost.publish
+    note = Views.note
 
-    def slowly(self: EmbeddedHost, *more: Any) -> None:
+    def slowly(self: Views, *more: Any) -> None:
         time.sleep(0.02)
-        publish(self, *more)
+        note(self, *more)
 
-    monkeypatch.setattr(EmbeddedHost, "publish", slowly)
+    monkeypatch.setattr(Views, "note", slowly)
     tocsin = start(tmp_path)
     snapshots = tocsin.host.snapshots
     assert snapshots is not None

@@ -30,6 +30,15 @@ def logs_of(fold: Fold) -> dict[str, PlaneLog]:
     return {f"windows/plane{place}.log": PlaneLog(plane) for place, (plane, _) in enumerate(windows.planes)}
 
 
+def spread_of(fold: Fold) -> list[np.ndarray]:
+    """Return the arrays of a fold on the compiled plane that events read and write at random places."""
+    windows: Any = fold.windows
+    found: list[np.ndarray] = []
+    for plane, _ in windows.planes:
+        found += [*plane.indexes, *plane.entries, *(chunk for chunks in plane.chunks for chunk in chunks)]
+    return found
+
+
 def state_of(fold: Fold) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (plain values, arrays by ``part/name``) of a fold on the compiled plane; Misconfigured on the plain one.
 

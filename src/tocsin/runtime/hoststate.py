@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from tocsin.flow.state import logs_of, restore_into, state_of
+from tocsin.flow.state import logs_of, restore_into, spread_of, state_of
 from tocsin.runtime.pieces import Cut, Pieces
 
 if TYPE_CHECKING:
@@ -83,6 +83,10 @@ class HostState:
         fold, arrays = state_of(self._host.fold)
         logs = {name: cut.pieces.rest(cut) for name, cut in cuts.items() if name != IDS}
         return {"fold": fold, **here[0]}, named("fold", arrays) | logs | here[1]
+
+    def spread(self) -> list[np.ndarray]:
+        """Return the arrays that events read and write at random places, those of identities left out."""
+        return spread_of(self._host.fold)
 
     def through(self, cuts: Mapping[str, Cut]) -> dict[str, list[Any]]:
         """Return the pieces of each log up to its cut, in any thread; OSError where the disk takes them not."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from tocsin.flow.wide.reserved import gathered
 from tocsin.runtime.child import Child
 from tocsin.runtime.hoststate import HostState, copied, named, release
 from tocsin.runtime.outbox import Parcel
@@ -163,22 +164,27 @@ class Snapshotter:
             folded = meta, {name: copied(array) for name, array in arrays.items()}
             thread = threading.Thread(target=self._write, args=(place, folded, cuts, views))
         else:
-            thread = threading.Thread(target=self._await, args=(place, self._forked(place, here, cuts), cuts, views))
+            child, spread = self._forked(place, here, cuts), self._state.spread()
+            thread = threading.Thread(target=self._await, args=(place, child, cuts, views, spread))
         self._thread = thread
         thread.name, thread.daemon = "snapshot", True
         self.pause_s = time.perf_counter() - began
         self._thread.start()
         return self._thread
 
-    def finish(self) -> None:
-        """Take a last snapshot and put it in place; the host has stopped and all is on disk."""
+    def cancel(self) -> None:
+        """Wait for what is being written; a snapshot that is not on disk by now never is."""
         if self._thread is not None:
             # Where the disk refused to the end its views never come.
             self._views.cancel()
             self._thread.join()
+        self._state.finish()
+
+    def finish(self) -> None:
+        """Take a last snapshot and put it in place; the host has stopped and all is on disk."""
+        self.cancel()
         if self._host.stamper.seq == self._placed or not self._host.finished:
             return
-        self._state.finish()
         place = (self._host.stamper.seq, self._host.stamper.tau)
         cuts = self._state.cut()
         self._save(place, self._state.folded(self._state.here(cuts), cuts), cuts, self._host.views.state())
@@ -244,7 +250,12 @@ class Snapshotter:
             return error
 
     def _await(
-        self, place: tuple[int, int], child: Child | OSError, cuts: Mapping[str, Cut], views: Future[State]
+        self,
+        place: tuple[int, int],
+        child: Child | OSError,
+        cuts: Mapping[str, Cut],
+        views: Future[State],
+        spread: Sequence[np.ndarray],
     ) -> None:
         try:
             if isinstance(child, OSError):
@@ -258,6 +269,8 @@ class Snapshotter:
             finally:
                 child.tell(told)
                 said, status = child.end()
+                # Each write of this process to what the child shared has split a huge page.
+                gathered(spread)
             if said.startswith("+"):
                 self._publish(Path(said[1:]), place[0])
             elif not self._host.stopped:

@@ -1,11 +1,13 @@
 """Memory that is reserved at once and filled over time: in huge pages, and not for children.
 
 Random access over gigabytes is bound by the translation of addresses. A fork would undo that for good: the first write
-to a huge page that is shared with a child splits it. So a forked child does not get this memory at all.
+to a huge page that is shared with a child splits it. So a forked child does not get this memory at all; what it must
+see is put together again afterwards (``gathered``).
 """
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+HUGE = 2 << 20
+STRIDE = 16 * HUGE
+"""What is asked of the system at once: other threads wait for one huge page at a time, so this bounds nothing else."""
+_MADV_COLLAPSE = 25
 
 
 def reserved(shape: Sequence[int], kind: type[np.generic]) -> np.ndarray:
@@ -26,3 +33,31 @@ def reserved(shape: Sequence[int], kind: type[np.generic]) -> np.ndarray:
     buffer: Any = space
     found: np.ndarray = np.frombuffer(buffer, kind)
     return found.reshape(tuple(shape))
+
+
+def gathered(arrays: Iterable[np.ndarray]) -> int:
+    """Put the memory of arrays into huge pages, as far as it fills some; return how many bytes that are.
+
+    For a thread beside: the arrays may be used and changed meanwhile, and let go of only by who holds them here too.
+    Linux from 6.1 on, as far as it has free memory; elsewhere nothing happens.
+    """
+    if sys.platform != "linux":
+        return 0
+    madvise, found = ctypes.CDLL(None).madvise, 0
+    for first, last in _stretches(arrays):
+        for at in range(-(-first // HUGE) * HUGE, last // HUGE * HUGE, STRIDE):
+            size = min(STRIDE, last // HUGE * HUGE - at)
+            if madvise(ctypes.c_void_p(at), ctypes.c_size_t(size), _MADV_COLLAPSE) == 0:
+                found += size
+    return found
+
+
+def _stretches(arrays: Iterable[np.ndarray]) -> list[tuple[int, int]]:
+    """Return [first, last) addresses; what lies within a page of each other is one stretch."""
+    found: list[tuple[int, int]] = []
+    for first, size in sorted((array.ctypes.data, array.nbytes) for array in arrays):
+        if found and first - found[-1][1] <= mmap.PAGESIZE:
+            found[-1] = found[-1][0], max(found[-1][1], first + size)
+        else:
+            found.append((first, first + size))
+    return found
