@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tocsin.core.records import IdentityPage
-from tocsin.errors import NotFound
+from tocsin.errors import NotFound, Retryable
+from tocsin.ledger import identities
 from tocsin.ledger.identities import PAGE
 from tocsin.ledger.memory import MemoryRecords
 from tocsin.ledger.vault import KeyVault
@@ -126,4 +127,47 @@ def test_noting_writes_by_itself_within_seconds(tmp_path: Path) -> None:
     while not records.table(IdentityPage).count() and time.monotonic() < until:
         time.sleep(0.02)
     assert records.table(IdentityPage).count() == 1
+    vault.close()
+
+
+class Refusing(MemoryRecords):
+    """Records whose disk can be full."""
+
+    full = False
+
+    def table(self, kind: type[Any]) -> Any:
+        if self.full and kind is IdentityPage:
+            raise Retryable("no space left on the device")
+        return super().table(kind)
+
+
+def test_what_waits_for_records_that_refuse_is_bounded_and_never_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the bound the door hears why and is turned away; what was noted is found, and written when they take it again.
+
+    Nobody has to note anything for that: the door that waits brings nothing.
+    """
+    monkeypatch.setattr(identities, "MOST_WAITING", 100)
+    monkeypatch.setattr(identities, "FLUSH_S", 0.01)
+    records = Refusing()
+    vault = KeyVault(records, tmp_path)
+    vault.book.flush()
+    records.full = True
+    vault.note("shop", "account", KEYS[:99])
+    vault.note("shop", "account", KEYS[:50])
+    vault.ready()
+    vault.note("shop", "card", KEYS[:1])
+    until = time.monotonic() + 10
+    while not vault.book.failures and time.monotonic() < until:
+        time.sleep(0.01)
+    with pytest.raises(Retryable, match="no space left"):
+        vault.ready()
+    assert vault.book.turned_away == 1
+    assert revealed(vault, KEYS[98]) == KEYS[98]
+    records.full = False
+    while vault.book.failing and time.monotonic() < until:
+        time.sleep(0.01)
+    vault.ready()
+    assert sum(page.count for page in records.table(IdentityPage).find()) == 100
     vault.close()

@@ -12,6 +12,7 @@ import zstandard
 
 from tocsin.config import load
 from tocsin.errors import Retryable
+from tocsin.ledger import identities
 
 from .conftest import Site, eventually, serving
 from .test_intake import LINES, ONE, Sick, ask, is_problem, lines, post
@@ -175,3 +176,16 @@ def test_a_refused_commit_reaches_every_body_that_it_was_for(wide: Site) -> None
     finally:
         host.journal = healthy
     eventually(lambda: not host.refusing)
+
+
+def test_lines_wait_where_the_keys_behind_pseudonyms_have_no_room(wide: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """429 with the reason; the same body is accepted whole as soon as there is room."""
+    if not wide.tocsin.fold.engine.wide:
+        pytest.skip("the plain plane seals each key before its event")
+    body = lines(*(wide.payment() for _ in range(20)))
+    monkeypatch.setattr(identities, "MOST_WAITING", 0)
+    answer = post(wide, body, LINES)
+    problem = is_problem(answer, 429, "overloaded")
+    assert "identities behind pseudonyms" in problem["detail"] and answer.headers["retry-after"] == "5"
+    monkeypatch.undo()
+    assert post(wide, body, LINES).json()["accepted"] == 20

@@ -5,6 +5,8 @@ key. To forget one, its page is written anew without it. Nothing in the journal 
 their own is needed, and a new customer costs a few microseconds.
 
 New identities wait in memory for at most ``FLUSH_S``: what a crash takes is noted again when the key is next seen.
+Where the records refuse they wait on, ``MOST_WAITING`` of them; then the door takes no more lines (``ready``), so that
+no pseudonym is made whose key nobody keeps.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tocsin.core.records import IdentityPage
-from tocsin.errors import Misconfigured, TocsinError
+from tocsin.errors import Misconfigured, Retryable, TocsinError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 PAGE = 8192
 FLUSH_S = 1.0
 DIGEST = 15
+MOST_WAITING = 1_000_000
+"""Identities that may wait for the records, about 220 bytes each, and those of one body beyond."""
 Scope = tuple[str, str]
 """Shop and entity."""
 
@@ -65,6 +69,11 @@ class IdentityBook:
         gone: Callable[[str, str], Collection[str]],
     ) -> None:
         self.failures = 0
+        """How often the records took nothing."""
+        self.turned_away = 0
+        """Bodies of lines that were not read because too many identities waited."""
+        self.failing = ""
+        """Why the records took nothing at the last try; empty when they did."""
         self._records = records
         self._cipher = AESGCM(key)
         self._now = now
@@ -72,6 +81,8 @@ class IdentityBook:
         self._lock = threading.Lock()
         self._writing = threading.RLock()
         self._waiting: dict[Scope, dict[bytes, str]] = {}
+        self._size = 0
+        """How many wait or are being written."""
         self._going: dict[Scope, dict[bytes, str]] = {}
         """What is being written: no longer waiting, and not in a page yet."""
         self._known: dict[Scope, Known] = {}
@@ -81,13 +92,22 @@ class IdentityBook:
         self._wake = threading.Event()
         self._ended = False
 
+    def ready(self) -> None:
+        """Raise Retryable where so many identities wait that no more may come."""
+        if self._size >= MOST_WAITING:
+            self.turned_away += 1
+            why = self.failing or "it is slower than new customers come"
+            raise Retryable(f"the records do not take up the identities behind pseudonyms: {why}", after_s=5.0)
+
     def note(self, shop: str, entity: str, hashed: bytes, keys: Sequence[str]) -> None:
         """Take note of clear keys; each is hashed under ``hashed``, the scope's key. Returns at once."""
         blake = hashlib.blake2b
         with self._lock:
             waiting = self._waiting.setdefault((shop, entity), {})
+            self._size -= len(waiting)
             for key in keys:
                 waiting[blake(key.encode(), key=hashed, digest_size=DIGEST).digest()] = key
+            self._size += len(waiting)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="identities", daemon=True)
                 self._thread.start()
@@ -143,6 +163,7 @@ class IdentityBook:
                     self._going = {}
                     for scope, found in waiting.items():
                         self._waiting[scope] = {**found, **self._waiting.get(scope, {})}
+                    self._size = sum(map(len, self._waiting.values()))
 
     def close(self) -> None:
         """Write what waits and end the thread."""
@@ -161,9 +182,12 @@ class IdentityBook:
             self._wake.clear()
             try:
                 self.flush()
-            except TocsinError:
-                # The records refuse; what waits is kept, and tried again with what comes next.
+                self.failing = ""
+            except TocsinError as error:
+                # What waits is kept and tried again, whether more comes or not: the door may wait for it.
                 self.failures += 1
+                self.failing = str(error)
+                self._wake.set()
 
     def _load(self) -> None:
         """At the first flush: learn which identities the pages hold, and remove those that were forgotten since."""

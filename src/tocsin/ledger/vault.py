@@ -123,6 +123,10 @@ class KeyVault:
         if entity in self.revealed:
             self.book.note(shop, entity, self.scope(shop, entity), keys)
 
+    def ready(self) -> None:
+        """Raise Retryable where no more identities can be noted: the records do not take those that wait."""
+        self.book.ready()
+
     def reveal(self, shop: str, entity: str, pseudonym: str, *, who: str, why: str) -> str:
         """Return the clear key behind a pseudonym, audited; NotFound where none was kept or it was forgotten."""
         subject = subject_of(entity, pseudonym)

@@ -104,7 +104,7 @@ class Gauge:
             journal=self._journal(),
             snapshots=self._snapshots(),
             history=self._history(),
-            faults={**tocsin.host.faults, **tocsin.responder.faults},
+            faults={**tocsin.host.faults, **tocsin.responder.faults, **self._book_fault()},
         )
         return msgspec.structs.replace(view, advice=tuple(advise(view)))
 
@@ -297,6 +297,10 @@ class Gauge:
             failed=taker.failed,
             behind=max(0, self._tocsin.host.stamper.seq - seq),
         )
+
+    def _book_fault(self) -> dict[str, str]:
+        failing = self._tocsin.vault.book.failing
+        return {"identities": failing} if failing else {}
 
     def _history(self) -> m.HistoryView | None:
         journal, retention = self._tocsin.journal, self._tocsin.retention

@@ -61,6 +61,10 @@ class ScopedVault(Protocol):
         """Take note of the identities behind keys."""
         ...
 
+    def ready(self) -> None:
+        """Raise Retryable where no more identities can be noted."""
+        ...
+
 
 class Admitted(msgspec.Struct, frozen=True):
     """What became of a body: the rows [start, stop) of the chunk, and what was refused, by the number of its line.
@@ -121,9 +125,16 @@ class WideDoor:
             Whether events may be too old or too far ahead.
         shop
             The shop that the door belongs to, None or "" for none.
+
+        Raises
+        ------
+        Retryable
+            Where the vault takes no more identities; nothing of the body was read.
         """
-        if at == 0 and bytes(body[:3]) == MARK:
-            at = len(MARK)
+        if at == 0:
+            # Only before a body: what has been read of it is accepted whole.
+            self._vault.ready()
+            at = len(MARK) if bytes(body[:3]) == MARK else 0
         if self._vault.epoch != self._epoch:
             self._epoch = self._vault.epoch
             self.scanner.forget()
