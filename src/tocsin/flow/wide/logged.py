@@ -13,7 +13,7 @@ import numpy as np
 
 from tocsin.flow.wide import layout as at
 from tocsin.flow.wide.passes import touch_all
-from tocsin.flow.wide.stored import GENERATION, NEWEST
+from tocsin.flow.wide.stored import live_rows, live_slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,29 +65,10 @@ class Beside:
     def arrays(self) -> dict[str, np.ndarray | Iterator[np.ndarray]]:
         """Return by name: ``rows`` of live keys in blocks, their ``slots``, ``begin`` of the log, ``map`` of pairs."""
         found: dict[str, np.ndarray | Iterator[np.ndarray]] = {"begin": np.array([self.begin])}
-        for place, table in enumerate(self._plane.plan.tables.values()):
-            found[f"rows{place}"] = self._rows(place, swept=table.keep >= 0)
-            found[f"slots{place}"] = self._slots(place)
+        for place in range(len(self._plane.plan.tables)):
+            found[f"rows{place}"] = live_rows(self._plane, place)
+            found[f"slots{place}"] = live_slots(self._plane, place).astype(np.int32)
         return {**found, **{f"map{place}": pairs for place, pairs in enumerate(self.maps)}}
-
-    def _chunks(self, place: int) -> Iterator[np.ndarray]:
-        used = int(self._plane.tables[place, at.T_USED])
-        for number, chunk in enumerate(self._plane.chunks[place]):
-            yield chunk[: max(0, used - (number << at.CHUNK_BITS))]
-
-    def _rows(self, place: int, *, swept: bool) -> Iterator[np.ndarray]:
-        yield np.empty((0, int(self._plane.tables[place, at.T_WORDS])), np.int64)
-        for chunk in self._chunks(place):
-            rows = chunk[chunk[:, GENERATION] != 0]
-            rows[:, GENERATION] = 1
-            if not swept:
-                rows[:, NEWEST] -= self.begin
-            yield rows
-
-    def _slots(self, place: int) -> np.ndarray:
-        found = [np.flatnonzero(chunk[:, GENERATION]) for chunk in self._chunks(place)]
-        slots = [kept + (number << at.CHUNK_BITS) for number, kept in enumerate(found)]
-        return np.concatenate(slots).astype(np.int32) if slots else np.empty(0, np.int32)
 
 
 def joined(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from tocsin.flow.wide.keyed import fill_index, fill_map
 from tocsin.flow.wide.passes import touch_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tocsin.flow.wide.plan import Plan, Table
     from tocsin.flow.wide.plane import Plane
@@ -49,17 +49,30 @@ class Stored(msgspec.Struct):
         return halves[:, at.ENTRY_SLOTS // 4 : at.ENTRY_SLOTS // 4 + len(plan.tables)]
 
 
-def live_rows(plane: Plane, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of a table that hold a key, as they are stored, and where each slot went (-1: nowhere)."""
-    used, table = int(plane.tables[place, at.T_USED]), list(plane.plan.tables.values())[place]
-    chunks = [chunk[: max(0, used - (n << at.CHUNK_BITS))] for n, chunk in enumerate(plane.chunks[place])]
-    held = [np.flatnonzero(chunk.view(np.int32)[:, at.ROW_GENERATION // 4]) for chunk in chunks]
-    rows = [unpacked(chunk[keep], table) for chunk, keep in zip(chunks, held, strict=True)]
-    to = np.full(used, -1, np.int64)
-    slots = [keep + (n << at.CHUNK_BITS) for n, keep in enumerate(held)]
-    where = np.concatenate(slots) if slots else np.empty(0, np.int64)
-    to[where] = np.arange(len(where))
-    return np.concatenate(rows) if rows else np.empty((0, table.words), np.int64), to
+def held(plane: Plane, place: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the chunks of a table's rows, each with which of its rows hold a key, int64 [n]."""
+    used = int(plane.tables[place, at.T_USED])
+    for number, whole in enumerate(plane.chunks[place]):
+        chunk = whole[: max(0, used - (number << at.CHUNK_BITS))]
+        yield chunk, np.flatnonzero(chunk.view(np.int32)[:, at.ROW_GENERATION // 4])
+
+
+def live_rows(plane: Plane, place: int) -> Iterator[np.ndarray]:
+    """Yield the rows of a table that hold a key, copied, as they are stored, at least one block of them."""
+    table, begin = list(plane.plan.tables.values())[place], int(plane.head[at.H_LOG_BEGIN])
+    yield np.empty((0, table.words), np.int64)
+    for chunk, kept in held(plane, place):
+        rows = unpacked(chunk[kept], table)
+        rows[:, GENERATION] = 1
+        if table.keep < 0:
+            rows[:, NEWEST] = (rows[:, NEWEST] - begin) & _LOW
+        yield rows
+
+
+def live_slots(plane: Plane, place: int) -> np.ndarray:
+    """Return the slots of these rows, int64 [n]."""
+    slots = [kept + (number << at.CHUNK_BITS) for number, (_, kept) in enumerate(held(plane, place))]
+    return np.concatenate(slots) if slots else np.empty(0, np.int64)
 
 
 def unpacked(rows: np.ndarray, table: Table) -> np.ndarray:
@@ -101,14 +114,13 @@ def capture(plane: Plane) -> Stored:
     log = np.concatenate(parts) if parts else np.empty((0, int(head[at.H_LOG_WORDS])), np.int64)
     stored = Stored(int(head[at.H_TAU]), int(head[at.H_FORCED]), [], log, [])
     slots = stored.slots(plan)
-    for place, table in enumerate(plan.tables.values()):
-        rows, to = live_rows(plane, place)
-        rows[:, GENERATION] = 1
-        if table.keep < 0:
-            rows[:, NEWEST] = (rows[:, NEWEST] - begin) & _LOW
+    for place in range(len(plan.tables)):
+        live = live_slots(plane, place)
+        to = np.full(int(plane.tables[place, at.T_USED]), -1, np.int64)
+        to[live] = np.arange(len(live))
         known = slots[:, place] >= 0
         slots[known, place] = to[slots[known, place]]
-        stored.rows.append(rows)
+        stored.rows.append(np.concatenate(list(live_rows(plane, place))))
     stored.maps = [entries[entries[:, 0] != 0] for entries in plane.entries]
     return stored
 
