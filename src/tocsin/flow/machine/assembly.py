@@ -107,9 +107,14 @@ class Assembly:
         return [one for one in self.inputs if not isinstance(one, Field)]
 
     @property
-    def compared(self) -> list[Field]:
-        """The texts that are compared as such, not only asked about by atoms."""
-        return [one for one in self.inputs if isinstance(one, Field) and one.type == "string"]
+    def hashed(self) -> set[Field]:
+        """The texts that more is asked about than whether they are some words."""
+        registers = {INPUT + place: one for one, place in self.inputs.items()}
+        found: set[Field] = set()
+        for op, _, left, right, _ in self.code:
+            sides = (left, right) if op == ops.TEXTS else (left,) if op == ops.LISTED else ()
+            found |= {one for side in sides if isinstance(one := registers[side], Field)}
+        return found
 
     # Places ---------------------------------------------------------------------------------------------------------
 

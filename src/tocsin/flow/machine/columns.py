@@ -228,10 +228,10 @@ def add_ints(v: np.ndarray, c: np.ndarray, a: Any, b: Any, d: Any, m: int, sign:
         j = U(i)
         left, right = v[a + j], v[b + j]
         if sign > 0:
-            value = left + right
+            value = np.int64(U(left) + U(right))
             wrapped = ((left ^ value) & (right ^ value)) < 0
         else:
-            value = left - right
+            value = np.int64(U(left) - U(right))
             wrapped = ((left ^ right) & (left ^ value)) < 0
         s = c[a + j]
         if s == ZERO:
@@ -246,7 +246,8 @@ def multiply_ints(v: np.ndarray, c: np.ndarray, a: Any, b: Any, d: Any, m: int) 
     for i in range(m):
         j = U(i)
         left, right = v[a + j], v[b + j]
-        value = left * right
+        # Unsigned: what wraps around among signed integers a compiler may take for impossible.
+        value = np.int64(U(left) * U(right))
         if left == -1:
             wrapped = right == LEAST
         elif left == 0:
@@ -290,7 +291,7 @@ def negate_ints(v: np.ndarray, c: np.ndarray, a: Any, d: Any, m: int) -> None:
     for i in range(m):
         j = U(i)
         value, s = v[a + j], c[a + j]
-        v[d + j] = -value
+        v[d + j] = np.int64(U(0) - U(value))
         c[d + j] = OVERFLOW if s == ZERO and value == LEAST else s
 
 

@@ -11,23 +11,24 @@ from tocsin.flow.cel_scalar import Env
 from tocsin.flow.cel_single import Fields
 from tocsin.flow.cel_views import View
 from tocsin.flow.machine import ops
-from tocsin.flow.machine.kernel import entered
-from tocsin.flow.machine.tables import address, signed
+from tocsin.flow.machine.kernel import entered, hashed
+from tocsin.flow.machine.laying import text_of
+from tocsin.flow.machine.tables import address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tocsin.flow.batch import FeatureTable
-    from tocsin.flow.cel_texts import Text
     from tocsin.flow.lists import Lists
     from tocsin.flow.machine.link import Program
+    from tocsin.flow.machine.packing import Packer
     from tocsin.flow.machine.tables import Answers
 
 ROW = (1 << 32) - 1
 
 
 class Awaited:
-    """The inputs of one batch that are computed once a rule waits for them."""
+    """The inputs of one batch that are computed once a rule waits for them; ``packer`` where it is of few events."""
 
     def __init__(
         self,
@@ -37,13 +38,12 @@ class Awaited:
         scores: np.ndarray,
         lists: Lists | None,
         *,
-        few: bool,
+        packer: Packer | None,
     ) -> None:
         self.program, self.batch, self.table, self.scores, self.lists = program, batch, table, scores, lists
-        self._few = few
+        self._packer = packer
         self._view: View | None = None
         self._columns: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._ages: dict[int, int] = {}
 
     def column(self, slot: int) -> tuple[int, ...]:
         """Return where an input lies, as the program is told; all of its rows are unknown at first."""
@@ -76,7 +76,7 @@ class Awaited:
         wanted: dict[int, list[np.ndarray]] = {}
         for at in range(0, len(jobs), 3):
             for slot in self.program.certain[jobs[at]]:
-                if slot in self.program.foreign or not self._few:
+                if slot in self.program.foreign or self._packer is None:
                     wanted.setdefault(slot, []).append(rows[jobs[at + 1] : jobs[at + 2]])
         self._fill(wanted)
 
@@ -91,58 +91,62 @@ class Awaited:
     def _learn(self, slot: int, rows: np.ndarray) -> None:
         """Ask the atoms of a text field about the texts of these rows."""
         answers = self.program.answers[slot]
-        if self._few:
-            self._learn_few(answers, rows.tolist())
-        else:
+        if self._packer is None:
             self._enter(slot, answers, rows)
+        else:
+            root, name, _ = answers.field
+            for row in rows.tolist():
+                event = self.batch.events[row]
+                text = event.data.get(name) if root == "data" else getattr(event, name)
+                if text.__class__ is str:
+                    self._packer.enter(slot, row, text, self.batch.hasher.text)
         self.program.point(slot)
-
-    def _learn_few(self, answers: Answers, rows: list[int]) -> None:
-        root, name, _ = answers.field
-        text_hash = self.batch.hasher.text
-        unknown: dict[int, str] = {}
-        for row in rows:
-            event = self.batch.events[row]
-            text = event.data.get(name) if root == "data" else getattr(event, name)
-            if text.__class__ is str:
-                unknown[signed(text_hash(text))] = text
-        answers.make_room(len(unknown))
-        for key, text in unknown.items():
-            if not answers.knows(key):
-                answers.learn(key, text)
 
     def _enter(self, slot: int, answers: Answers, rows: np.ndarray) -> None:
         """Fill in the entries of rows where that has not been done."""
         entries, states = self._columns[slot]
-        if self._ages.get(slot) != answers.age:
-            states[:] = ops.UNKNOWN
-        rows = rows[states[rows] == ops.UNKNOWN]
-        text, causes = self._seen().field(*answers.field)
-        if causes is not None:
-            absent = causes.failed[rows]
-            states[rows[absent]] = ops.MISSING
-            rows = rows[~absent]
+        keys, rows, at = self._texts(answers, rows, states)
         if len(rows):
-            some = text.take(rows)
-            keys = some.hashes.view(np.int64)
             found = np.empty(len(rows), np.int64)
             if entered(*answers.places.where(), keys, found):
-                found = self._met(slot, answers, some, keys, found)
+                found = self._met(answers, at, keys, found)
             entries[rows], states[rows] = found, ops.FALSE
-        self._ages[slot] = answers.age
 
-    def _met(self, slot: int, answers: Answers, text: Text, keys: np.ndarray, found: np.ndarray) -> np.ndarray:
+    def _texts(
+        self, answers: Answers, rows: np.ndarray, states: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, Callable[[np.ndarray], Sequence[str]]]:
+        """Return the hashes, int64, of those of the rows that are unknown and have a text, these, and their texts."""
+        root, name, _ = answers.field
+        buffer = text_of(self.batch) if root == "data" else None
+        cells = None if buffer is None else self.batch.cells(name)
+        if buffer is not None and cells is not None:
+            tags, spans = cells
+            keys, kept = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+            where = (address(spans), spans.strides[0], address(tags), tags.strides[0])
+            count = hashed(self.program.memory, rows, *where, buffer, states, keys, kept)
+            picked = kept[:count]
+            return keys[:count], picked, lambda some: self.batch.strings(root, name, picked[some])
+        rows = rows[states[rows] == ops.UNKNOWN]
+        values, codes = self.batch.typed(root, name, "string")
+        if codes is not None:
+            states[rows[codes[rows] != 0]] = ops.MISSING
+            rows = rows[codes[rows] == 0]
+        return values[rows].view(np.int64), rows, lambda some: self.batch.strings(root, name, rows[some])
+
+    def _met(
+        self,
+        answers: Answers,
+        at: Callable[[np.ndarray], Sequence[str]],
+        keys: np.ndarray,
+        found: np.ndarray,
+    ) -> np.ndarray:
         """Learn the texts without an entry; return the entries of all."""
-        age = answers.age
-        answers.make_room(len(keys))
-        if answers.age != age:
-            self._columns[slot][1][:] = ops.UNKNOWN
-            found[:] = -1
         strange = np.flatnonzero(found < 0)
-        unknown, firsts, which = np.unique(keys[strange], return_index=True, return_inverse=True)
-        texts = text.at(strange[firsts])
-        learned = [answers.learn(key, one) for key, one in zip(unknown.tolist(), texts, strict=True)]
-        found[strange] = np.array(learned, np.int64)[which]
+        unknown = keys[strange].tolist()
+        firsts = {key: place for place, key in enumerate(unknown)}
+        texts = at(strange[list(firsts.values())])
+        entry = {key: answers.learn(key, one) for key, one in zip(firsts, texts, strict=True)}
+        found[strange] = [entry[key] for key in unknown]
         return found
 
     def _seen(self) -> View:
@@ -155,7 +159,7 @@ class Awaited:
         values, states = self._columns[slot]
         rows = rows[states[rows] == ops.UNKNOWN]
         tree = self.program.tree(slot)
-        if self._few or tree.columns is None:
+        if self._packer is not None or tree.columns is None:
             for row in rows.tolist():
                 values[row], states[row] = tree.single(self._env(row))
             return

@@ -39,13 +39,23 @@ from tocsin.flow.machine.columns import (
     truths,
 )
 from tocsin.flow.machine.peeks import peek_byte, peek_whole
+from tocsin.flow.wide.prefetch import prefetch
+from tocsin.flow.wide.scan_checks import BOOL, FLOAT, INT, TEXT
+from tocsin.flow.wide.sip import sip_bytes
 
+AHEAD = 12
+"""So many rows ahead the bytes of texts are asked for."""
+K0, K1 = 13, 14
+"""Where in ``memory`` the key of the hash of texts is."""
 B = U(ops.BLOCK)
 NEVER = np.int64(ops.LEAST)
 STATES = ops.STATES
 HITS, WAITING, TOUCHED, RULES, COUNTS = range(5)
 """Places in ``tally``: how many hits, rows that wait for an input, and counts that are not 0; then how many rules there
-are; then by rule and state of failure the rows, the places of those that are not 0, and by rule its work."""
+are; then by rule and state of failure the rows, the places of those that are not 0, and the rows of all runs before;
+then by rule its work."""
+FRESH, AGAIN, FURTHER = range(3)
+"""How ``run`` begins: a new batch, the same once more since there was no room, or the same with what it waited for."""
 
 
 @bare
@@ -67,6 +77,59 @@ def probed(keys: Any, mask: Any, wanted: Any) -> Any:
 
 
 @bare
+def cells_into(
+    memory: np.ndarray,
+    at: Any,
+    base: Any,
+    rows: np.ndarray,
+    first: int,
+    m: int,
+    text: np.ndarray,
+    v: np.ndarray,
+    x: np.ndarray,
+    c: np.ndarray,
+) -> None:
+    """Read tagged cells of ``rows[first : first + m]``; texts lie in ``text``, and become their hashes."""
+    kind, where, stride, told, step = (
+        memory[at],
+        memory[at + U(1)],
+        memory[at + U(2)],
+        memory[at + U(4)],
+        memory[at + U(5)],
+    )
+    k0, k1 = U(memory[U(K0)]), U(memory[U(K1)])
+    for i in range(m):
+        j = U(i)
+        if kind == ops.CELL_TEXT and i + AHEAD < m:
+            row = rows[U(first + i + AHEAD)]
+            if np.int64(peek_byte(told + row * step)) == TEXT:
+                prefetch(text, np.int64(U(peek_whole(where + row * stride)) >> U(32)))
+        row = rows[U(first + i)]
+        tag = np.int64(peek_byte(told + row * step))
+        state = MISSING
+        if kind == ops.CELL_INT:
+            if tag == INT:
+                v[base + j] = peek_whole(where + row * stride)
+                state = ZERO
+        elif kind == ops.CELL_DOUBLE:
+            if tag == INT:
+                x[base + j] = np.float64(peek_whole(where + row * stride))
+                state = ZERO
+            elif tag == FLOAT:
+                v[base + j] = peek_whole(where + row * stride)
+                state = ZERO
+        elif kind == ops.CELL_TRUTH:
+            if tag == BOOL:
+                state = ONE if peek_whole(where + row * stride) != 0 else ZERO
+        elif tag == TEXT:
+            cell = U(peek_whole(where + row * stride))
+            start, length = np.int64(cell >> U(32)), np.int64(cell & U(0xFFFFFFFF))
+            v[base + j] = np.int64(sip_bytes(text, start, length, k0, k1))
+            state = ZERO
+        c[base + j] = state
+
+
+@bare
 def gather(
     memory: np.ndarray,
     at: Any,
@@ -75,26 +138,22 @@ def gather(
     first: int,
     m: int,
     places: np.ndarray,
+    text: np.ndarray,
     v: np.ndarray,
+    x: np.ndarray,
     c: np.ndarray,
 ) -> None:
     """Read an input of ``rows[first : first + m]`` into the register at ``base``; it lies as ``memory[at:]`` says."""
     kind, where, stride, how = memory[at], memory[at + U(1)], memory[at + U(2)], memory[at + U(3)]
     told, step, bit, moved = memory[at + U(4)], memory[at + U(5)], memory[at + U(6)], memory[at + U(7)]
     if kind == ops.ENTRY:
-        text = U(where) * B
         for i in range(m):
             j = U(i)
-            state = c[text + j]
-            entry = np.int64(0)
-            if state == ZERO:
-                place = probed(stride, told, v[text + j])
-                if place < 0:
-                    state = UNKNOWN
-                else:
-                    entry = peek_whole(step + place * 8)
+            entry = peek_whole(where + rows[U(first + i)] * stride)
             v[base + j] = entry
-            c[base + j] = state
+            c[base + j] = ZERO if entry >= 0 else UNKNOWN if entry == ops.STRANGE else MISSING
+    elif kind >= ops.CELL_INT:
+        cells_into(memory, at, base, rows, first, m, text, v, x, c)
     elif kind == ops.BYTE:
         for i in range(m):
             row = rows[U(first + i)]
@@ -132,7 +191,7 @@ def gather(
 
 
 @bare
-def entered(keys: int, mask: int, values: int, wanted: np.ndarray, out: np.ndarray) -> int:
+def entered(keys: int, mask: int, values: int, wanted: np.ndarray, out: np.ndarray) -> Any:
     """Put the value of each hash into ``out``, -1 where it has none; return how many have none."""
     absent = 0
     for i in range(len(wanted)):
@@ -140,6 +199,44 @@ def entered(keys: int, mask: int, values: int, wanted: np.ndarray, out: np.ndarr
         out[i] = np.int64(-1) if place < 0 else peek_whole(values + place * 8)
         absent += place < 0
     return absent
+
+
+@bare
+def hashed(
+    memory: np.ndarray,
+    rows: np.ndarray,
+    cells: int,
+    stride: int,
+    tags: int,
+    step: int,
+    text: np.ndarray,
+    states: np.ndarray,
+    out: np.ndarray,
+    kept: np.ndarray,
+) -> Any:
+    """Hash the texts of rows that are unknown, from cells; return how many ``kept`` rows have one.
+
+    Rows without a text become missing.
+    """
+    k0, k1 = U(memory[U(K0)]), U(memory[U(K1)])
+    count = 0
+    for i in range(len(rows)):
+        if i + AHEAD < len(rows):
+            row = rows[i + AHEAD]
+            if np.int64(peek_byte(tags + row * step)) == TEXT:
+                prefetch(text, np.int64(U(peek_whole(cells + row * stride)) >> U(32)))
+        row = rows[i]
+        if states[row] != UNKNOWN:
+            continue
+        if np.int64(peek_byte(tags + row * step)) != TEXT:
+            states[row] = MISSING
+            continue
+        cell = U(peek_whole(cells + row * stride))
+        start, length = np.int64(cell >> U(32)), np.int64(cell & U(0xFFFFFFFF))
+        out[count] = np.int64(sip_bytes(text, start, length, k0, k1))
+        kept[count] = row
+        count += 1
+    return count
 
 
 @bare
@@ -221,11 +318,28 @@ def listed(memory: np.ndarray, at: Any, v: np.ndarray, c: np.ndarray, a: Any, ta
 
 
 @bare
+def put_aside(how: int, tally: np.ndarray) -> None:
+    """Put the counts of the last run aside, or drop them."""
+    if how != FURTHER:
+        size = tally[U(RULES)] * STATES
+        for i in range(tally[U(TOUCHED)]):
+            place = tally[U(COUNTS + size + i)]
+            if how == FRESH:
+                tally[U(COUNTS + 2 * size + place)] += tally[U(COUNTS + place)]
+            tally[U(COUNTS + place)] = 0
+        tally[U(HITS)] = 0
+        tally[U(TOUCHED)] = 0
+    tally[U(WAITING)] = 0
+
+
+@bare
 def run(
+    how: int,
     jobs: np.ndarray,
     count: int,
     rows: np.ndarray,
     places: np.ndarray,
+    text: np.ndarray,
     columns: int,
     memory: np.ndarray,
     doubles: np.ndarray,
@@ -240,8 +354,12 @@ def run(
 
     Parameters
     ----------
+    how
+        ``FRESH``, ``AGAIN`` or ``FURTHER``.
     places
         Row -> place in the columns of features, where these are longer than the batch.
+    text
+        Where the texts of cells lie, uint8.
     columns
         Where in ``memory`` it says how the inputs lie.
     memory
@@ -255,14 +373,15 @@ def run(
     """
     own, classes, members, rules = memory[U(0)], memory[U(1)], memory[U(2)], memory[U(3)]
     code, constants, words, atoms, lists = memory[U(4)], memory[U(5)], memory[U(6)], memory[U(7)], memory[U(8)]
-    work = COUNTS + 2 * tally[U(RULES)] * STATES
+    work = COUNTS + 3 * tally[U(RULES)] * STATES
+    put_aside(how, tally)
     for job in range(count):
         kind, begin, last = jobs[U(3 * job)], jobs[U(3 * job + 1)], jobs[U(3 * job + 2)]
         for first in range(begin, last, ops.BLOCK):
             m = min(last - first, np.int64(ops.BLOCK))
             for at in range(memory[U(classes + 4 * kind + 2)], memory[U(classes + 4 * kind + 3)]):
                 slot = memory[U(members + at)]
-                gather(memory, U(columns + 8 * slot), U(own + slot) * B, rows, first, m, places, v, c)
+                gather(memory, U(columns + 8 * slot), U(own + slot) * B, rows, first, m, places, text, v, x, c)
             for at in range(memory[U(classes + 4 * kind)], memory[U(classes + 4 * kind + 1)]):
                 rule = memory[U(members + at)]
                 pc, end = memory[U(rules + 3 * rule)], memory[U(rules + 3 * rule + 1)]
@@ -272,48 +391,48 @@ def run(
                     ip = U(code + pc * 5)
                     op = memory[ip]
                     d, a, b = U(memory[ip + U(1)]) * B, U(memory[ip + U(2)]) * B, U(memory[ip + U(3)]) * B
-                    k, how = memory[ip + U(3)], memory[ip + U(4)]
+                    k, e = memory[ip + U(3)], memory[ip + U(4)]
                     pc += 1
                     steps += 1
                     if op == ops.DOUBLE_CONSTANT:
-                        against(x, c, a, doubles[U(constants + k)], d, m, how & 7)
-                        if how >= ops.CHECKED:
+                        against(x, c, a, doubles[U(constants + k)], d, m, e & 7)
+                        if e >= ops.CHECKED:
                             checked(x, c, a, a, False, d, m)
                     elif op == ops.INT_CONSTANT:
-                        against(v, c, a, memory[U(constants + k)], d, m, how)
+                        against(v, c, a, memory[U(constants + k)], d, m, e)
                     elif op in (ops.OPEN_AND, ops.OPEN_OR):
                         if not open_rows(c, d, m, ONE if op == ops.OPEN_OR else ZERO):
-                            quiet = how < 0
-                            pc = end if quiet else how
+                            quiet = e < 0
+                            pc = end if quiet else e
                     elif op == ops.AND:
                         if not conjoined(c, a, b, d, m):
-                            quiet = how < 0
-                            pc = end if quiet else how
+                            quiet = e < 0
+                            pc = end if quiet else e
                     elif op == ops.OR:
                         if not disjoined(c, a, b, d, m):
-                            pc = how
+                            pc = e
                     elif op == ops.TEXT_WORD:
-                        against(v, c, a, memory[U(words + k)], d, m, how)
+                        against(v, c, a, memory[U(words + k)], d, m, e)
                     elif op == ops.TEXT_WORDS:
-                        among(v, c, a, memory, words + k, how, d, m)
+                        among(v, c, a, memory, words + k, e, d, m)
                     elif op == ops.ATOM:
                         atom(memory, U(atoms + 4 * k), v, c, a, d, m)
                     elif op == ops.LISTED:
-                        listed(memory, U(lists + 4 * k), v, c, a, U(how) * B, d, m)
+                        listed(memory, U(lists + 4 * k), v, c, a, U(e) * B, d, m)
                     elif op == ops.DOUBLES:
-                        between(x, c, a, b, d, m, how & 7)
-                        if how >= ops.CHECKED:
+                        between(x, c, a, b, d, m, e & 7)
+                        if e >= ops.CHECKED:
                             checked(x, c, a, b, True, d, m)
                     elif op in (ops.INTS, ops.TEXTS):
-                        between(v, c, a, b, d, m, how)
+                        between(v, c, a, b, d, m, e)
                     elif op == ops.TRUTHS:
-                        truths(c, a, b, d, m, how)
+                        truths(c, a, b, d, m, e)
                     elif op == ops.NOT:
                         negated(c, a, d, m)
                     elif op == ops.HAS:
                         there(c, a, d, m, k)
                     elif op == ops.NULL:
-                        nulled(c, a, d, m, k, how)
+                        nulled(c, a, d, m, k, e)
                     elif op == ops.SET:
                         for i in range(m):
                             c[d + U(i)] = np.uint8(memory[ip + U(2)])
@@ -321,7 +440,7 @@ def run(
                         for i in range(m):
                             c[d + U(i)] = c[a + U(i)]
                     elif op == ops.CHOOSE:
-                        chosen(v, c, a, b, U(how) * B, d, m)
+                        chosen(v, c, a, b, U(e) * B, d, m)
                     elif op == ops.CONSTANT:
                         for i in range(m):
                             v[d + U(i)] = memory[U(constants + memory[ip + U(2)])]
@@ -341,9 +460,9 @@ def run(
                     elif op in (ops.TO_DOUBLE, ops.TO_INT):
                         converted(x, v, c, a, d, m, op == ops.TO_DOUBLE)
                     elif op == ops.INT_AMONG:
-                        among(v, c, a, memory, constants + k, how, d, m)
+                        among(v, c, a, memory, constants + k, e, d, m)
                     elif op == ops.DOUBLE_AMONG:
-                        among(x, c, a, doubles, constants + k, how, d, m)
+                        among(x, c, a, doubles, constants + k, e, d, m)
                     else:
                         reckon(x, c, a, b, d, m, op)
                 tally[U(work + rule)] += steps * m
@@ -356,5 +475,6 @@ def warm() -> None:
     """Compile the kernels for the types that they are called with."""
     none, states = np.zeros(16, np.int64), np.zeros(1, np.uint8)
     doubles = none.view(np.float64)
-    run(none, 0, none, none, 0, none, doubles, none, doubles, states, none, none, none)
+    run(0, none, 0, none, none, states, 0, none, doubles, none, doubles, states, none, none, none)
     entered(0, 0, 0, none[:0].copy(), none)
+    hashed(none, none[:0].copy(), 0, 0, 0, 0, states, states, none, none)

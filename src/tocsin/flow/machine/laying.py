@@ -20,8 +20,17 @@ if TYPE_CHECKING:
 
 NAN = np.full(1, np.nan)
 ABSENT = (ops.VALUE, address(NAN), 0, ops.NANS, 0, 0, 0, 0)
-NOTHING = (ops.VALUE, address(NAN), 0, ops.WHOLE, 0, 0, 0, 0)
 EVERY = np.zeros(1, np.int64)
+NO_TEXT = np.zeros(1, np.uint8)
+CELLS = {"int": ops.CELL_INT, "double": ops.CELL_DOUBLE, "bool": ops.CELL_TRUTH, "string": ops.CELL_TEXT}
+
+
+def text_of(batch: Any) -> np.ndarray | None:
+    """Return where the texts of a batch of scanned lines lie, uint8; None where it is of events."""
+    if not hasattr(batch, "cells"):
+        return None
+    text: np.ndarray = batch.buffer()
+    return text if text.dtype == np.uint8 and text.flags.c_contiguous and text.flags.writeable else None
 
 
 class Layout:
@@ -45,22 +54,23 @@ class Layout:
             self._few(table)
             return EVERY
         places = table.places
+        told: dict[int, tuple[int, ...]] = {}
         moved = int(places is not None)
         for slot, name in self._features.items():
             column = table.raw(name)
             if column is None:
-                self._program.put(columns, slot, *ABSENT)
+                told[slot] = ABSENT
                 continue
             if column.dtype != np.float64:
                 column = column.astype(np.float64)
             self._held.append(column)
-            where = (ops.VALUE, address(column), column.strides[0], ops.NANS, 0, 0, 0, moved)
-            self._program.put(columns, slot, *where)
+            told[slot] = (ops.VALUE, address(column), column.strides[0], ops.NANS, 0, 0, 0, moved)
+        self._program.tell(columns, told)
         return EVERY if places is None else np.require(places, np.int64, ["C", "W"])
 
     def _few(self, table: FeatureTable) -> None:
         """Tell where the features of few rows lie: they are one block."""
-        memory, block = self._program.memory, table.block()
+        memory, block = self._program.memory, np.ascontiguousarray(table.block())
         names = table.names
         if names != self._names:
             known = {name: place for place, name in enumerate(names)}
@@ -83,31 +93,41 @@ class Layout:
 
     def scores(self, scores: np.ndarray, columns: int) -> None:
         """Tell where the scores lie."""
+        if not self._scores:
+            return
+        if scores.dtype != np.float64:
+            scores = scores.astype(np.float64)
+        self._held.append(scores)
         for slot in self._scores:
             self._program.put(columns, slot, ops.VALUE, address(scores), scores.strides[0], ops.NANS, 0, 0, 0, 0)
 
-    def columns(self, batch: Any, slots: Iterable[int]) -> None:
-        """Tell where the fields of many rows lie that these slots are."""
-        program = self._program
+    def columns(self, batch: Any, slots: Iterable[int]) -> np.ndarray:
+        """Tell where the fields of many rows lie that these slots are; return where the texts of cells lie."""
+        program, text = self._program, text_of(batch)
+        told: dict[int, tuple[int, ...]] = {}
         for slot in slots:
             field = program.fields.get(slot)
             if field is None or field.root in ("features", "score"):
                 continue
             if field.root == "item":
-                program.put(program.laid, slot, *ABSENT)
-            elif slot in program.bare:
-                program.put(program.laid, slot, *NOTHING)
+                told[slot] = ABSENT
+            elif text is not None and field.root == "data" and (found := batch.cells(field.name)) is not None:
+                tags, cells = found
+                self._held += [tags, cells]
+                where = (address(cells), cells.strides[0], ops.WHOLE, address(tags), tags.strides[0], 0, 0)
+                told[slot] = CELLS[field.type], *where
             else:
                 values, codes = batch.typed(*field)
                 kind = ops.BYTE if field.type == "bool" else ops.VALUE
-                told = (ops.WHOLE, 0, 0) if codes is None else (ops.FLAGGED, address(codes), codes.strides[0])
+                absent = (ops.WHOLE, 0, 0) if codes is None else (ops.FLAGGED, address(codes), codes.strides[0])
                 self._held += [values, codes]
-                program.put(program.laid, slot, kind, address(values), values.strides[0], *told, 0, 0)
+                told[slot] = kind, address(values), values.strides[0], *absent, 0, 0
+        program.tell(program.laid, told)
+        return NO_TEXT if text is None else text
 
-    def awaited(self, awaited: Awaited, columns: int, slots: Sequence[int]) -> None:
+    def awaited(self, awaited: Awaited, columns: int, slots: Iterable[int]) -> None:
         """Tell where inputs lie that are computed once a rule waits for them."""
-        for slot in slots:
-            self._program.put(columns, slot, *awaited.column(slot))
+        self._program.tell(columns, {slot: awaited.column(slot) for slot in slots})
 
     def release(self) -> None:
         """Let go of what the last batch had."""

@@ -8,11 +8,12 @@ import numpy as np
 
 from tocsin.flow.machine import ops
 from tocsin.flow.machine.assembly import INPUT, Atom, Entry, Field, Foreign, Input, assembled
+from tocsin.flow.machine.kernel import K0, K1
 from tocsin.flow.machine.tables import Answers, Listed, address, signed
 from tocsin.flow.machine.trees import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tocsin.flow.hashing import Hasher
     from tocsin.flow.lists import Lists
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
 WIDTH = 8
 """Integers that say how an input lies: kind, address, stride, how its missing rows are told, and where (address,
-stride, bit), and whether it is a picked feature. For an entry of a packed row: kind, register of the text, address of
-the keys, 0, their mask, and address of their values."""
+stride, bit), and whether it is a picked feature."""
 
 
 class Program:
@@ -37,8 +37,6 @@ class Program:
         inputs: dict[Input, None] = {}
         for part in parts:
             for one in part.inputs:
-                if isinstance(one, Entry):
-                    inputs.setdefault(one.text)
                 inputs.setdefault(one)
         order = sorted(inputs, key=lambda one: not isinstance(one, Field))
         self.inputs = {one: place for place, one in enumerate(order)}
@@ -92,7 +90,6 @@ class Program:
         classes: list[int] = []
         for rules in [*chosen, *([rule] for rule in range(len(parts)))]:
             needed = {self.inputs[one] for rule in rules for one in parts[rule].inputs}
-            needed |= {self.inputs[one.text] for rule in rules for one in parts[rule].inputs if isinstance(one, Entry)}
             reads = sorted(needed)
             classes += [len(members), len(members) + len(rules)]
             members += rules
@@ -114,10 +111,11 @@ class Program:
             by_field.setdefault(one.field, []).append(one)
         self.answers = {self.inputs[Entry(field)]: Answers(field, atoms) for field, atoms in by_field.items()}
         self.named = [Listed(name) for name in self._lists]
-        self.entries = {slot: self.inputs[answers.field] for slot, answers in self.answers.items()}
-        compared = {one for part in parts for one in part.compared}
-        self.bare = {slot for slot, one in self.fields.items() if one.type == "string" and one not in compared}
-        """The texts that only atoms read: of many rows, they are hashed where an answer is wanted."""
+        hashed = frozenset().union(*(part.hashed for part in parts))
+        self.hashed = {slot for slot, one in self.fields.items() if one in hashed}
+        """The texts that more is asked about than whether they are some words."""
+        self.hashes: dict[str, int] = {}
+        """The hashes of all words that texts are compared with."""
 
     def _lay_out(self, rules: Sequence[Sequence[int]]) -> None:
         """Put the whole program into one array, which a kernel takes faster than many."""
@@ -153,15 +151,23 @@ class Program:
         at = columns + WIDTH * slot
         self.memory[at : at + len(numbers)] = numbers
 
+    def tell(self, columns: int, lying: Mapping[int, Sequence[int]]) -> None:
+        """Say how inputs lie: slot -> ``WIDTH`` integers."""
+        if lying:
+            part = self.memory[columns : columns + WIDTH * len(self.inputs)].reshape(-1, WIDTH)
+            part[list(lying)] = list(lying.values())
+
     def bind(self, lists: Lists | None, hasher: Hasher) -> None:
         """Bring words, answers and lists up to date: they are kept by hash."""
         if hasher is not self._hasher:
             if self._hasher is None or hasher.seed != self._hasher.seed:
-                words = [signed(hasher.text(word)) for word in self._words]
+                self.hashes.update((word, hasher.text(word)) for word in self._words)
+                words = [signed(self.hashes[word]) for word in self._words]
                 self.memory[self._word_at : self._word_at + len(words)] = words
                 for answers in self.answers.values():
                     answers.forget()
             self._hasher = hasher
+            self.memory[K0], self.memory[K1] = signed(hasher.k0), signed(hasher.k1)
             for slot in self.answers:
                 self.point(slot)
         for place, named in enumerate(self.named):
@@ -179,8 +185,6 @@ class Program:
     def point(self, slot: int) -> None:
         """Say where the answers about a text field lie now."""
         answers = self.answers[slot]
-        keys, mask, values = answers.places.where()
-        self.put(self.packed, slot, ops.ENTRY, self.own + self.entries[slot], keys, 0, mask, values)
         said, column = address(answers.states), 0
         for one, place in self._atoms.items():
             if one.field == answers.field:

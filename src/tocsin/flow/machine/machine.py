@@ -9,7 +9,7 @@ import numpy as np
 from tocsin.flow.cel_values import CAUSES
 from tocsin.flow.machine import kernel, ops
 from tocsin.flow.machine.foreign import Awaited
-from tocsin.flow.machine.laying import Layout
+from tocsin.flow.machine.laying import NO_TEXT, Layout
 from tocsin.flow.machine.link import Program
 from tocsin.flow.machine.packing import FEW, Packer
 
@@ -25,7 +25,7 @@ ROOM = 4096
 DECODED = 16
 """So few rows of lines are packed as events, too: each is decoded for that."""
 ROW = (1 << 32) - 1
-NOWHERE = np.zeros(1, np.int64)
+EVERY = np.arange(FEW)
 
 
 class Machine:
@@ -43,19 +43,17 @@ class Machine:
             for ready in readies
             for state in range(ops.STATES)
         ]
-        self.totals = np.zeros(len(readies) * ops.STATES, np.int64)
-        """Rows by rule and state of failure since the group came into force."""
         registers = program.registers * ops.BLOCK
         self._whole = np.zeros(registers, np.int64)
         self._doubles = self._whole.view(np.float64)
         self._states = np.zeros(registers, np.uint8)
         self._hits, self._waiting = np.empty(ROOM, np.int64), np.empty(ROOM, np.int64)
-        size = len(self.totals)
-        self._tally = np.zeros(kernel.COUNTS + 2 * size + len(readies), np.int64)
+        size = len(self._keys)
+        self._tally = np.zeros(kernel.COUNTS + 3 * size + len(readies), np.int64)
         self._tally[kernel.RULES] = len(readies)
-        self._counts = self._tally[kernel.COUNTS : kernel.COUNTS + size]
-        self._touched = self._tally[kernel.COUNTS + size : kernel.COUNTS + 2 * size]
-        self._work = self._tally[kernel.COUNTS + 2 * size :]
+        # Failures of the last run, which of these are not 0, and all before: by rule and state.
+        self._counts, self._touched, self._totals = self._tally[kernel.COUNTS : kernel.COUNTS + 3 * size].reshape(3, -1)
+        self._work = self._tally[kernel.COUNTS + 3 * size :]
         self._rows = np.zeros(FEW, np.int64)
 
     def run(
@@ -64,41 +62,47 @@ class Machine:
         """Return (rule, rows on which it fired, ascending) in the order of rules, and (counter of an error, rows)."""
         program = self.program
         program.bind(lists, batch.hasher)
+        for answers in program.answers.values():
+            answers.make_room(batch.n)
         events = batch.events
         few = batch.n <= (FEW if events.__class__ is list else DECODED)
         jobs, rows = self._packed(events, batch.hasher) if few else self._sorted(batch)
         if not jobs:
             return [], []
         columns = program.packed if few else program.laid
-        layout, read = self.layout, program.read_by(jobs[::3])
-        awaited = Awaited(program, batch, table, scores, lists, few=few)
-        places = layout.features(table, columns)
+        layout = self.layout
+        places, text = layout.features(table, columns), NO_TEXT
         layout.scores(scores, columns)
-        if not few:
-            layout.columns(batch, read)
-        layout.awaited(awaited, columns, program.late(read, few=few))
-        awaited.foresee(jobs, rows)
-        first = np.array(jobs, np.int64)
-        while not self._through(first, rows, places, columns, awaited):
+        awaited = Awaited(program, batch, table, scores, lists, packer=self.packer if few else None)
+        if program.foreign or not few:
+            read = program.read_by(jobs[::3])
+            if not few:
+                text = layout.columns(batch, read)
+            layout.awaited(awaited, columns, program.late(read, few=few))
+            awaited.foresee(jobs, rows)
+        first, fresh = np.array(jobs, np.int64), kernel.FRESH
+        while not self._through(fresh, first, rows, (places, text, columns), awaited):
             self._make_room()
+            fresh = kernel.AGAIN
         layout.release()
-        found = self._found()
-        touched = self._touched[: self._tally[kernel.TOUCHED]]
-        counts = self._counts[touched]
-        self.totals[touched] += counts
-        keys = self._keys
-        return found, [(keys[at], times) for at, times in zip(touched.tolist(), counts.tolist(), strict=True)]
+        return self._found(), self._failed()
+
+    def _failed(self) -> list[tuple[str, int]]:
+        """Return (counter of an error, rows) of the last run."""
+        keys, count = self._keys, self._counts.item
+        return [(keys[at], count(at)) for at in self._touched[: self._tally.item(kernel.TOUCHED)].tolist()]
 
     def errors(self) -> list[tuple[int, str, int]]:
         """Return (rule, cause, rows) of what has failed since ``forget``; for any thread."""
-        totals = self.totals.tolist()
+        totals = (self._totals + self._counts).tolist()
         return [
             (at // ops.STATES, CAUSES[at % ops.STATES - ops.FAILED], times) for at, times in enumerate(totals) if times
         ]
 
     def forget(self) -> None:
         """Count errors from 0 again."""
-        self.totals[:] = 0
+        self._totals[:] = 0
+        self._counts[:] = 0
 
     def shares(self) -> list[float]:
         """Return by rule the share of all instructions since the last call, by the rows that they ran over."""
@@ -122,8 +126,10 @@ class Machine:
             jobs += [kind, len(order), len(order) + len(rows)]
             order += rows
         packer.met(self.program)
-        self._rows[: len(order)] = order
-        return jobs, self._rows
+        if len(by_class) > 1 or len(order) < len(events):
+            self._rows[: len(order)] = order
+            return jobs, self._rows
+        return jobs, EVERY
 
     def _sorted(self, batch: Any) -> tuple[list[int], np.ndarray]:
         """Sort the rows of a batch by class; return the jobs and the rows."""
@@ -141,40 +147,43 @@ class Machine:
                 jobs += [kind, first, last]
         return jobs, rows
 
-    def _through(self, jobs: np.ndarray, rows: np.ndarray, places: np.ndarray, columns: int, awaited: Awaited) -> bool:
+    def _through(
+        self,
+        how: int,
+        jobs: np.ndarray,
+        rows: np.ndarray,
+        lying: tuple[np.ndarray, np.ndarray, int],
+        awaited: Awaited,
+    ) -> bool:
         """Run all jobs, and again what had to wait; return whether there was room for what was found."""
-        tally = self._tally
-        self._counts[self._touched[: tally[kernel.TOUCHED]]] = 0
-        tally[: kernel.RULES] = 0
-        self._call(jobs, rows, places, columns)
-        while tally[kernel.WAITING]:
-            if tally[kernel.WAITING] > len(self._waiting):
+        program, tally = self.program, self._tally
+        while True:
+            kernel.run(
+                how,
+                jobs,
+                len(jobs) // 3,
+                rows,
+                *lying,
+                program.memory,
+                program.doubles,
+                self._whole,
+                self._doubles,
+                self._states,
+                self._hits,
+                self._waiting,
+                tally,
+            )
+            waiting = tally.item(kernel.WAITING)
+            if waiting > len(self._waiting):
                 return False
-            jobs, late = awaited.settle(self._waiting[: tally[kernel.WAITING]])
-            tally[kernel.WAITING] = 0
-            self._call(jobs, late, places, columns)
-        return bool(tally[kernel.HITS] <= len(self._hits))
-
-    def _call(self, jobs: np.ndarray, rows: np.ndarray, places: np.ndarray, columns: int) -> None:
-        kernel.run(
-            jobs,
-            len(jobs) // 3,
-            rows,
-            places,
-            columns,
-            self.program.memory,
-            self.program.doubles,
-            self._whole,
-            self._doubles,
-            self._states,
-            self._hits,
-            self._waiting,
-            self._tally,
-        )
+            if not waiting:
+                return bool(tally.item(kernel.HITS) <= len(self._hits))
+            jobs, rows = awaited.settle(self._waiting[:waiting])
+            how = kernel.FURTHER
 
     def _make_room(self) -> None:
         """Make the outputs as long as the last run wanted them."""
-        hits, waiting = int(self._tally[kernel.HITS]), int(self._tally[kernel.WAITING])
+        hits, waiting = self._tally.item(kernel.HITS), self._tally.item(kernel.WAITING)
         if hits > len(self._hits):
             self._hits = np.empty(2 * hits, np.int64)
         if waiting > len(self._waiting):
@@ -182,7 +191,7 @@ class Machine:
 
     def _found(self) -> list[tuple[int, list[int]]]:
         """Return the hits by rule."""
-        count = int(self._tally[kernel.HITS])
+        count = self._tally.item(kernel.HITS)
         if not count:
             return []
         by_rule: dict[int, list[int]] = {}

@@ -103,7 +103,10 @@ OPERANDS = {
 }
 """What the operands of an instruction are: register, constant, word, atom, list, jump within the rule, or plain."""
 
-VALUE, BYTE, ENTRY = range(3)
-"""How an input lies in memory: eight bytes a row, one byte that is its truth, or the entry of another input's text."""
+VALUE, BYTE, ENTRY, CELL_INT, CELL_DOUBLE, CELL_TRUTH, CELL_TEXT = range(7)
+"""How an input lies in memory: eight bytes a row, one byte that is its truth, a text's row of answers (or ``STRANGE``,
+or ``NO_TEXT``), or as tagged cells of scanned lines (``flow.wide.lines``) that are read as a number, a truth or the
+hash of a text."""
+STRANGE, NO_TEXT = -1, -2
 WHOLE, FLAGGED, STATED, MASKED, NANS = range(5)
 """Where an input's missing rows are told: nowhere, by a byte that is not 0, by its state, by a bit, or by NaN."""

@@ -66,15 +66,6 @@ class Places:
         self.keys[at], self.values[at] = key, value
         return self
 
-    def has(self, key: int) -> bool:
-        """Return whether a hash has a number."""
-        key = key or 1
-        mask = len(self.keys) - 1
-        at, item = key & mask, self.keys.item
-        while (found := item(at)) != key and found:
-            at = (at + 1) & mask
-        return bool(found)
-
     def _larger(self) -> Places:
         """Return a table with room; what has come to nothing (``ops.LEAST``) is left behind."""
         held = np.flatnonzero((self.keys != 0) & (self.values != ops.LEAST))
@@ -91,7 +82,7 @@ class Places:
 class Answers:
     """What the atoms of one text field say of the texts that have been met: a row of states for each text.
 
-    Forgotten as a whole once ``MOST`` texts are known; ``age`` says how often that was.
+    Forgotten as a whole, between batches, once there might be more than ``MOST``.
     """
 
     def __init__(self, field: Field, atoms: Sequence[Atom]) -> None:
@@ -99,9 +90,8 @@ class Answers:
         self._steps = [build(atom.node) for atom in atoms]
         self.missing = self._said({})
         """What each atom says where the text is missing."""
-        self.age = 0
-        self.texts: set[str] = set()
-        """Some of the texts that are known."""
+        self.entries: dict[str, int] = {}
+        """The row of each text that is known."""
         self.forget()
 
     def forget(self) -> None:
@@ -109,8 +99,7 @@ class Answers:
         self.places = Places(LEAST)
         self.states = np.zeros((LEAST, self.width), np.uint8)
         self.count = 0
-        self.age += 1
-        self.texts.clear()
+        self.entries.clear()
 
     def make_room(self, more: int) -> None:
         """Drop all answers where so many more would be too many."""
@@ -121,10 +110,6 @@ class Answers:
         env = Env({self.field.root: holder})
         return [state_of(step, env) for step in self._steps]
 
-    def knows(self, key: int) -> bool:
-        """Return whether a text has been taken in."""
-        return self.places.has(key)
-
     def learn(self, key: int, text: str) -> int:
         """Take in a text that is not known under its hash, int64; return its row of ``states``."""
         row = self.count
@@ -132,6 +117,7 @@ class Answers:
             self.states = np.concatenate([self.states, np.zeros_like(self.states)])
         self.states[row] = self._said({self.field.name: text})
         self.places = self.places.put(key, row)
+        self.entries[text] = row
         self.count += 1
         return row
 
