@@ -18,6 +18,8 @@ from tocsin.core.signal import Decision, Verdict
 from tocsin.errors import Retryable
 from tocsin.flow.wide.jit import AVAILABLE
 from tocsin.ledger.memory import MemoryJournal, MemoryRecords
+from tocsin.runtime import follower as follower_module
+from tocsin.runtime import responder as responder_module
 from tocsin.runtime.clock import DataClock
 from tocsin.runtime.feed import Feed
 from tocsin.runtime.follower import CURSOR, Follower
@@ -248,6 +250,42 @@ def test_the_cursor_of_verdicts_waits_for_what_the_records_did_not_take() -> Non
     assert records.table(Verdict).count({}) == 2
     cursor = records.table(Switch).get(CURSOR)
     assert cursor is not None and cursor.number == follower.cursor == 1
+
+
+def test_a_cursor_that_rests_stays_behind_what_was_not_written() -> None:
+    """A quiet cursor follows what has been noted, but not past verdicts that the records did not take."""
+    for locked in (False, True):
+        records = Locked()
+        follower = Follower(records, Feed())
+        follower.start()
+        records.locked = locked
+        follower.note(3, [built(payment(1), None, mode="live", fallback=Decision.ALLOW)], [])
+        follower.reach(3)
+        assert follower.settle(5)
+        records.locked = False
+        follower.reach(900)
+        follower.stop()
+        assert follower.cursor == (0 if locked else 900)
+
+
+def test_a_quiet_shop_reads_little_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a verdict or a signal the cursors of both readers follow the journal, while it runs and at its end."""
+    monkeypatch.setattr(follower_module, "REST_S", 0.02)
+    monkeypatch.setattr(responder_module, "REST_S", 0.02)
+    tocsin = house(tmp_path)
+    tocsin.start()
+    tocsin.host.submit([request(n, ip=f"192.0.2.{n}") for n in range(5)]).result(5)
+
+    def cursors() -> list[int]:
+        return [tocsin.follower.cursor, tocsin.casebook.cursor("responder")]
+
+    until = time.monotonic() + 10
+    while min(cursors()) < 5 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert cursors() == [5, 5]
+    tocsin.host.submit([request(9)]).result(5)
+    tocsin.stop()
+    assert cursors() == [6, 6]
 
 
 @pytest.mark.parametrize("ack", ["disk", "memory"])

@@ -26,6 +26,8 @@ GATHER_S = 0.2
 """So long verdicts gather before they are written: one transaction for many costs a fraction of one for each."""
 AT_ONCE, BREATH_S = 32, 0.002
 """So many records are put at once, then others get the interpreter: a caller must not wait for hundreds of them."""
+REST_S = 60.0
+"""So often the cursor moves where nothing is to be written: a start reads the journal from there on."""
 MOST_ITEMS = 4096
 """Notes in one transaction."""
 
@@ -49,6 +51,8 @@ class Follower:
         self._ending = threading.Event()
         self._moving = True
         """Whether the cursor moves: not past what the records did not take."""
+        self._reached = self._moved = 0
+        """Up to which seq everything has been noted, and where this run has put the cursor."""
         self.failures = 0
 
     @property
@@ -79,6 +83,10 @@ class Follower:
             self._idle.clear()
             self._queue.put((seq, list(verdicts), list(resolved)))
 
+    def reach(self, seq: int) -> None:
+        """Hear that all up to journal position ``seq`` has been noted; a quiet cursor follows within ``REST_S``."""
+        self._reached = seq
+
     def verdict(self, id: str) -> Verdict | None:
         """Return the verdict of that identity, newest state."""
         with self._lock:
@@ -91,8 +99,13 @@ class Follower:
 
     def _run(self) -> None:
         while True:
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=REST_S)
+            except queue.Empty:
+                self._rest()
+                continue
             if item is None:
+                self._rest()
                 return
             batch = [item]
             # At the end nothing is waited for: what is left is written at once.
@@ -114,7 +127,20 @@ class Follower:
                 if self._queue.empty():
                     self._idle.set()
             if ending:
+                self._rest()
                 return
+
+    def _rest(self) -> None:
+        """Where nothing waits to be written, let the cursor follow what has been noted."""
+        reached = self._reached
+        # In this order: what is noted up to there was in the queue before it was reached.
+        if not self._moving or reached <= self._moved or not self._queue.empty():
+            return
+        try:
+            self._records.table(Switch).put(Switch(id=CURSOR, number=reached))
+            self._moved = reached
+        except TocsinError:
+            self.failures += 1
 
     def _write(self, batch: Sequence[tuple[int, list[Verdict], list[Event]]]) -> None:
         table = self._records.table(Verdict)
@@ -135,6 +161,7 @@ class Follower:
                 table.put_many(records[start : start + AT_ONCE])
             if self._moving:
                 self._records.table(Switch).put(Switch(id=CURSOR, number=batch[-1][0]))
+                self._moved = batch[-1][0]
         with self._lock:
             for id, verdict in changed.items():
                 if verdict.outcome and id in self._recent:

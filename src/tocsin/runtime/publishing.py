@@ -41,6 +41,10 @@ class Downstream(Protocol):
         """Take (journal seq, signal) pairs in journal order; returns at once."""
         ...
 
+    def reach(self, seq: int) -> None:
+        """Hear that all signals up to this journal seq have been given; returns at once."""
+        ...
+
     def barrier(self) -> Future[None]:
         """Return a future that is done when everything taken so far has been answered."""
         ...
@@ -121,12 +125,14 @@ class Publisher:
         """Tell records and responder what a cycle up to journal position ``last`` brought."""
         if records or resolved:
             self._follower.note(last, records, resolved)
+        self._follower.reach(last)
         for verdict in records:
             self.unpublished.pop(verdict.id, None)
         seqs = {event.id: event.seq for event in stamped} if folded.signals else {}
         pairs = [(seqs.get(signal.id, last), signal) for signal in folded.signals]
         now = max(self._clock.now(), tau)
         self._downstream.take(pairs, now)
+        self._downstream.reach(last)
         # After the signals are in the responder's queue, so that no timer of later data overtakes them.
         self._clock.observe(now)
         for fault in folded.faults:

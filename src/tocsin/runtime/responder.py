@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ LEAST_SPAN = 30 * SECOND
 """An answer faster than this still needs some closed buckets to compare with."""
 PAUSE_S = 0.5
 """Between two tries to write what the records did not take."""
+REST_S = 60.0
+"""So often the cursor moves where nothing is to be answered: a start reads the journal from there on."""
 log = logging.getLogger(__name__)
 
 
@@ -85,6 +88,10 @@ class Responder:
         self._under_way: set[tuple[str, str]] = set()
         self._stopping = False
         self._stale = False
+        self._left_out = False
+        """Whether a signal was given up: the cursor does not rest behind it."""
+        self._reached = self._moved = 0
+        self._rested = time.monotonic()
         self._timers: list[tuple[int, str, str]] = []
         self._barriers: list[Future[None]] = []
         self._due: list[tuple[Action, str]] = []
@@ -97,6 +104,10 @@ class Responder:
         if signals:
             taken = list(signals)
             self._queue.put((lambda: self._answer(taken, now), None))
+
+    def reach(self, seq: int) -> None:
+        """Hear that all signals up to this journal seq have been taken; a quiet cursor follows within ``REST_S``."""
+        self._reached = seq
 
     def barrier(self) -> Future[None]:
         """Return a future that is done when all taken before is answered and no actuator is under way."""
@@ -162,10 +173,13 @@ class Responder:
             try:
                 work, future = self._queue.get(timeout=0.2)
             except queue.Empty:
+                if time.monotonic() - self._rested >= REST_S:
+                    self._rest()
                 if not self._something_due(self._now()):
                     continue
                 work, future = self._tick, None
             if work is None:
+                self._rest()
                 return
             self._do(work, future)
             if self._barriers and self._queue.empty() and not self._under_way:
@@ -174,6 +188,17 @@ class Responder:
                     for barrier in self._barriers:
                         barrier.set_result(None)
                     self._barriers.clear()
+
+    def _rest(self) -> None:
+        """Where nothing waits to be answered, let the cursor follow what has been taken."""
+        reached, self._rested = self._reached, time.monotonic()
+        # In this order: what was taken up to there was in the queue before it was reached.
+        if self._left_out or reached <= self._moved or not self._queue.empty():
+            return
+        # Where the records refuse there is a next time.
+        with suppress(TocsinError):
+            self.book.move_cursor("responder", reached)
+            self._moved = reached
 
     def _do(self, work: Callable[[], Any], future: Future[Any] | None) -> None:
         """Run one piece of work in one transaction; news go out only after it is committed.
@@ -198,6 +223,7 @@ class Responder:
                     return
                 self._fault("responder", str(error))
                 if not isinstance(error, Retryable) or self._stopping:
+                    self._left_out = True
                     return
                 time.sleep(PAUSE_S)
         if future is None:
