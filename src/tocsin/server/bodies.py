@@ -13,7 +13,7 @@ from tocsin.server.problems import Refusal
 from tocsin.server.unpacking import Gzip, unzstd
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, MutableMapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 
     Scope = MutableMapping[str, Any]
     Message = MutableMapping[str, Any]
@@ -42,10 +42,17 @@ async def whole(receive: Receive, *, length: bytes, encoding: str, most: int) ->
         raise Refusal(415, "encoding", "content encodings are gzip, zstd and identity")
     if length.isdigit() and int(length) > most:
         raise _too_large(most)
-    first = _First(receive)
-    if first.whole:
-        # A small body has come with its head, as a rule: no clock need be set.
-        return await _read(first, encoding, most)
+    begun = receive().__await__()
+    try:
+        # Asked for at once: a small body has come with its head, as a rule, and no clock need be set.
+        first = _First(receive, begun, next(begun), None)
+    except StopIteration as stop:
+        message: Message = stop.value
+        first = _First(receive, None, None, message)
+        if not message.get("more_body", False):
+            if not encoding and message["type"] == "http.request":
+                return _small(message, most)
+            return await _read(first, encoding, most)
     try:
         async with asyncio.timeout(BODY_S):
             return await _read(first, encoding, most)
@@ -54,23 +61,23 @@ async def whole(receive: Receive, *, length: bytes, encoding: str, most: int) ->
         raise Refusal(408, "slow", detail, headers={"connection": "close"}) from error
 
 
+def _small(message: Message, most: int) -> bytes:
+    body: bytes = message.get("body", b"")
+    if len(body) > most:
+        raise _too_large(most)
+    return body
+
+
 class _First:
-    """A ``receive`` whose first message has been asked for at once, to see whether it is there already."""
+    """A ``receive`` whose first message has been asked for: it is there (``message``), or ``begun`` waits for it."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(
+        self, receive: Receive, begun: Generator[Any, Any, Message] | None, waits: Any, message: Message | None
+    ) -> None:
         self._receive = receive
-        self._message: Message | None = None
-        self._begun: Generator[Any, Any, Message] | None = receive().__await__()
-        self._waits: Any = None
-        try:
-            self._waits = next(self._begun)
-        except StopIteration as stop:
-            self._begun, self._message = None, stop.value
-
-    @property
-    def whole(self) -> bool:
-        """Whether the first message is there, and nothing follows it."""
-        return self._message is not None and not self._message.get("more_body", False)
+        self._begun = begun
+        self._waits = waits
+        self._message = message
 
     async def __call__(self) -> Message:
         if self._message is not None:
@@ -145,6 +152,10 @@ class Cut(msgspec.Struct, frozen=True):
     pieces: list[tuple[int, bytes | memoryview]]
     single: bool
     strict: bool
+
+
+ALONE: Mapping[bytes, bool] = {ONE.encode(): True, JSON.encode(): False}
+"""Content types of one event, as most callers write them, and whether CloudEvents asks for ``specversion``."""
 
 
 def cut(body: bytes, content_type: str) -> Cut:

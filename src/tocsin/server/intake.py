@@ -19,11 +19,12 @@ from tocsin.errors import BadEvent, Retryable
 from tocsin.runtime.verdicts import build
 from tocsin.server.access import bearer
 from tocsin.server.asked import Asked, Replies
-from tocsin.server.bodies import Cut, Gone, cut, of_lines, parsed, whole
+from tocsin.server.bodies import ALONE, Cut, Gone, cut, of_lines, parsed, whole
 from tocsin.server.box import LetterBox, Refused
 from tocsin.server.problems import Problem, Refusal, headers_of, problem, problem_of
 from tocsin.server.settling import settled
 from tocsin.server.shapes import Accepted, RefusedEvent, VerdictAnswer
+from tocsin.server.shell import SECURITY
 
 if TYPE_CHECKING:
     from prometheus_client import Counter
@@ -96,6 +97,7 @@ class Intake:
             took = time.perf_counter() - began
             self._measures.verdict_seconds.observe(took)
             self._tocsin.plane["verdict"].add(took)
+        headers += SECURITY
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -111,9 +113,10 @@ class Intake:
             encoding=encoding.decode("latin-1").lower() if encoding else "",
             most=self._most_bytes if door == "events" else self._most_asked,
         )
-        kind = asked.get(b"content-type", b"").decode("latin-1")
+        content_type = asked.get(b"content-type", b"")
         if door == "verdicts":
-            return await self._verdict(cut(body, kind), key, began)
+            return await self._verdict(body, content_type, key, began)
+        kind = content_type.decode("latin-1")
         if self._tocsin.host.wide is not None and of_lines(kind):
             answer = await self._lines(self._tocsin.host.wide, body, key)
         else:
@@ -234,18 +237,35 @@ class Intake:
 
     # Verdicts -------------------------------------------------------------------------------------------------------
 
-    async def _verdict(self, found: Cut, key: ApiKey, began: float) -> _Answer:
-        if len(found.pieces) != 1:
-            raise Refusal(400, "malformed", "a verdict is asked for exactly one event")
-        admitted = self._admit(found, key.shop)
-        if admitted.refused:
-            self._bury(admitted.refused, key.shop, "verdicts")
-            return _none_taken(admitted.refused, single=True)
+    async def _verdict(self, body: bytes, content_type: bytes, key: ApiKey, began: float) -> _Answer:
+        strict = ALONE.get(content_type)
+        if strict is None or body[:1] != b"{":
+            found = cut(body, content_type.decode("latin-1"))
+            if len(found.pieces) != 1:
+                raise Refusal(400, "malformed", "a verdict is asked for exactly one event")
+            (_, piece), strict = found.pieces[0], found.strict
+        else:
+            piece = body
+        document: Any = None
+        try:
+            document = parsed(piece, self._tocsin.settings.max_event_bytes)
+            event = self._tocsin.door.admit(
+                document,
+                now=self._tocsin.clock.now(),
+                live=not self._tocsin.clock.data,
+                shop=key.shop or None,
+                size=len(piece),
+                strict=strict,
+            )
+        except BadEvent as error:
+            refused = [Refused(0, document, error)]
+            self._bury(refused, key.shop, "verdicts")
+            return _none_taken(refused, single=True)
         if self._waiting >= MOST_WAITING:
             raise Refusal(429, "overloaded", "too many verdicts are asked for at once", headers={"retry-after": "1"})
         self._waiting += 1
         try:
-            verdict, replayed = await self._served(admitted.events[0], began)
+            verdict, replayed = await self._served(event, began)
         finally:
             self._waiting -= 1
         return _json(200, answer_of(verdict, replayed))

@@ -56,7 +56,10 @@ class Web:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        await self._shell(scope, receive, send)
+        if scope["type"] == "http" and _for_machines(scope) and self._shell.trusts(scope):
+            await self.intake(scope, receive, send)
+        else:
+            await self._shell(scope, receive, send)
 
     def close_streams(self) -> None:
         """End the live streams, so that a stop need not wait for readers who never leave."""
@@ -65,9 +68,7 @@ class Web:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if scope["type"] == "http" and path in PATHS and (path == "/v1/events" or scope["method"] == "POST"):
-            await self.intake(scope, receive, send)
-        elif scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and not path.startswith(_API):
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and not path.startswith(_API):
             answer = await asyncio.to_thread(console_file, path, self._console)
             await answer(scope, receive, send)
         else:
@@ -79,6 +80,11 @@ class Web:
         await receive()
         await self.intake.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _for_machines(scope: Scope) -> bool:
+    """Return whether a request is the intake's: verdicts are read through the API."""
+    return scope["path"] in PATHS and (scope["path"] == "/v1/events" or scope["method"] == "POST")
 
 
 def create_app(tocsin: Tocsin, *, console: Path | None = None) -> Web:

@@ -51,7 +51,7 @@ MOST_KNOWN = 256
 
 
 class Shell:
-    """Wraps an app: refuses foreign host names, adds the security headers to every answer."""
+    """Wraps an app: refuses foreign host names, adds the security headers to every answer (the intake adds its own)."""
 
     def __init__(self, app: App, trusted_hosts: str) -> None:
         self._app = app
@@ -70,7 +70,7 @@ class Shell:
                 message["headers"] = [*message.get("headers", ()), *SECURITY]
             await send(message)
 
-        if scope["path"] not in PROBES and not self._trusts(scope):
+        if scope["path"] not in PROBES and not self.trusts(scope):
             found = problem(400, "host", "this host name is not trusted; add it to the setting trusted_hosts")
             headers = [(name.encode(), value.encode()) for name, value in headers_of(found).items()]
             await guarded({"type": "http.response.start", "status": 400, "headers": headers})
@@ -78,7 +78,8 @@ class Shell:
             return
         await self._app(scope, receive, guarded)
 
-    def _trusts(self, scope: Scope) -> bool:
+    def trusts(self, scope: Scope) -> bool:
+        """Return whether a request names a host of this installation."""
         if "*" in self._trusted:
             return True
         for name, value in scope["headers"]:
