@@ -10,7 +10,8 @@ import pytest
 from tocsin.core.signal import Mode, Text
 from tocsin.flow.wide.scan_checks import CAUSES as CAUSE_NAMES
 from tocsin.server import measured as m
-from tocsin.server.advice import CAUSES, advise, disk_small
+from tocsin.server.advice import CAUSES, advise
+from tocsin.server.advice_room import disk_small
 from tocsin.telemetry import STAGES
 
 change = msgspec.structs.replace

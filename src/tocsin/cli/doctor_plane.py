@@ -14,7 +14,8 @@ from tocsin.flow.wide.jit import AVAILABLE, SOURCES
 from tocsin.ledger.segments import SUFFIX
 from tocsin.ledger.snapshots import SnapshotStore
 from tocsin.methods.kernels import cache_folder
-from tocsin.server.advice import advise, disk_small
+from tocsin.server.advice import advise
+from tocsin.server.advice_room import disk_small
 from tocsin.server.measured import PlaneView, Thread, Weight
 
 if TYPE_CHECKING:

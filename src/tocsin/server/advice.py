@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tocsin.core.signal import Text
-from tocsin.server.measured import Advice, PlaneView, StageView, Thread, Weight
+from tocsin.server.advice_room import history, journal, short_ids, short_windows, snapshots, warming
+from tocsin.server.measured import Advice, PlaneView, Thread, Weight
+from tocsin.server.saying import number, percent, say, stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,9 +29,6 @@ DEAR_RULE = 0.2
 """Share of the time of all rules from which on one is dear, where the rules take ``DEAR_RULES`` of the fold's."""
 DEAR_RULES = 0.05
 LATE_VERDICTS = 0.01
-INTERVALS = 3
-"""A snapshot is old when it has been missed so many times."""
-SPARE_BYTES = 1_000_000_000
 CAUSES = {
     "shape": Text("a shape that is no event's", "结构不像事件"),
     "text": Text("texts that need a closer look", "文本需细查"),
@@ -56,17 +55,13 @@ def advise(view: PlaneView) -> list[Advice]:
     return sorted(found, key=lambda advice: order.index(advice.weight))
 
 
-def _say(code: str, weight: Weight, en: str, zh: str, **values: object) -> Advice:
-    return Advice(code=code, weight=weight, text=Text(en, zh).filled(values))
-
-
 # What is refused or lost ------------------------------------------------------------------------------------------
 
 
 def refusing(view: PlaneView) -> Iterator[Advice]:
     """The intake accepts nothing."""
     if view.journal.refusing:
-        yield _say(
+        yield say(
             "refusing",
             Weight.ALARM,
             "Nothing is accepted: {why}. Free space or repair the disk; it goes on by itself.",
@@ -80,7 +75,7 @@ def faults(view: PlaneView) -> Iterator[Advice]:
     for part, why in view.faults.items():
         kind, _, name = part.partition(":")
         if kind == "desk":
-            yield _say(
+            yield say(
                 "desk-left-out",
                 Weight.ALARM,
                 "The desk {name} is left out since it failed: {why}. Mend it, then start again.",
@@ -89,7 +84,7 @@ def faults(view: PlaneView) -> Iterator[Advice]:
                 why=why,
             )
         else:
-            yield _say(
+            yield say(
                 "fault",
                 Weight.ALARM,
                 "{part} does not work: {why}. The server's log says more.",
@@ -102,7 +97,7 @@ def faults(view: PlaneView) -> Iterator[Advice]:
 def shed(view: PlaneView) -> Iterator[Advice]:
     """Requests were refused because too many waited."""
     if view.queue.shed_recent:
-        yield _say(
+        yield say(
             "shed",
             Weight.ALARM,
             "{n} requests were refused just now because {most} events waited (429: the sender tries again). More comes "
@@ -117,26 +112,26 @@ def shed(view: PlaneView) -> Iterator[Advice]:
 def waiting(view: PlaneView) -> Iterator[Advice]:
     """What waits has waited for long."""
     if view.queue.waited_s > LONG_WAIT_S:
-        yield _say(
+        yield say(
             "queue-waits",
             Weight.WARNING,
             "The oldest of {n} waiting events has waited for {s} s: more comes than is folded, or the disk holds up.",
             "{n} 个等待中的事件里，最早的已等待 {s} 秒：流入快于处理，或磁盘在拖延。",
             n=view.queue.events + (view.queue.rows or 0),
-            s=_number(view.queue.waited_s),
+            s=number(view.queue.waited_s),
         )
 
 
 def late_verdicts(view: PlaneView) -> Iterator[Advice]:
     """Callers gave up waiting."""
     if view.flow.verdicts_late_share > LATE_VERDICTS:
-        yield _say(
+        yield say(
             "verdicts-late",
             Weight.ALARM,
             "{share} of the verdicts came after the caller's deadline of {ms} ms and the fall-back was served: see "
             "which stage is slow, or raise TOCSIN_VERDICT_DEADLINE_MS.",
             "{share} 的裁决超过了 {ms} 毫秒的时限，已按后备答复：请看哪个阶段慢，或调大 TOCSIN_VERDICT_DEADLINE_MS。",
-            share=_percent(view.flow.verdicts_late_share),
+            share=percent(view.flow.verdicts_late_share),
             ms=view.flow.deadline_ms,
         )
 
@@ -152,7 +147,7 @@ def fold_full(view: PlaneView) -> Iterator[Advice]:
         return
     worst = max(mine, key=lambda stage: stage.share)
     small = worst.rows_per_run < 64
-    yield _say(
+    yield say(
         "fold-full",
         Weight.WARNING,
         "The fold is the bottleneck: its thread is busy {share} of the time, most of it in {stage} at {us} us an "
@@ -160,50 +155,50 @@ def fold_full(view: PlaneView) -> Iterator[Advice]:
         "windows below, or spread the shops over more machines."),
         "瓶颈在计算（fold）：其线程 {share} 的时间在忙，主要在 {stage} 阶段，每个事件 {us} 微秒。"
         + ("请发送更大的批次：现在每批仅 {rows} 个事件。" if small else "请看下方最耗时的规则，或把店铺分到更多机器。"),
-        share=_percent(share),
+        share=percent(share),
         stage=worst.name,
-        us=_number(worst.us_per_row),
-        rows=_number(worst.rows_per_run),
+        us=number(worst.us_per_row),
+        rows=number(worst.rows_per_run),
     )  # fmt: skip
 
 
 def scan_full(view: PlaneView) -> Iterator[Advice]:
     """The scanner has no time left."""
-    scan = _stage(view, "scan")
+    scan = stage(view, "scan")
     if scan is not None and scan.share > BUSY:
-        yield _say(
+        yield say(
             "scan-full",
             Weight.WARNING,
             "The scanner is the bottleneck: it is busy {share} of the time at {us} us a line. Leave out fields that "
             "nobody reads, and see below why lines take the slow door.",
             "瓶颈在行扫描：它 {share} 的时间在忙，每行 {us} 微秒。请去掉无人读取的字段，并看下方各行走慢速通道的原因。",
-            share=_percent(scan.share),
-            us=_number(scan.us_per_row),
+            share=percent(scan.share),
+            us=number(scan.us_per_row),
         )
 
 
 def disk_slow(view: PlaneView) -> Iterator[Advice]:
     """The disk takes long, or takes less than comes."""
-    sync, queue = _stage(view, "sync"), view.queue
+    sync, queue = stage(view, "sync"), view.queue
     if sync is not None and sync.p99_ms > SLOW_SYNC_MS:
-        yield _say(
+        yield say(
             "disk-slow",
             Weight.WARNING,
             "The disk is slow: one commit in a hundred takes {ms} ms or longer to be on it, and everyone who waits for "
             "an acknowledgement waits for that. Put the data folder on a faster disk, away from other writers.",
             "磁盘慢：每一百次提交约有一次要 {ms} 毫秒以上才落盘，等待确认的请求都要等它。"
             "请把数据目录放到更快且无其他写入者的磁盘。",
-            ms=_number(sync.p99_ms),
+            ms=number(sync.p99_ms),
         )
     if queue.unwritten_bytes > MUCH_UNWRITTEN and queue.grown_bytes > 0:
-        yield _say(
+        yield say(
             "disk-behind",
             Weight.WARNING,
             "The disk is the bottleneck: {mb} MB wait for it, {more} MB more than {s} s ago.",
             "瓶颈在磁盘：有 {mb} MB 在等待写入，比 {s} 秒前多 {more} MB。",
-            mb=_number(queue.unwritten_bytes / 1e6),
-            more=_number(queue.grown_bytes / 1e6),
-            s=_number(view.over_s),
+            mb=number(queue.unwritten_bytes / 1e6),
+            more=number(queue.grown_bytes / 1e6),
+            s=number(view.over_s),
         )
 
 
@@ -223,7 +218,7 @@ def slow_door(view: PlaneView) -> Iterator[Advice]:
         + words.zh
         + "。请调整发送方的写法：类型与字段见 docs/events.md。",
     )
-    yield _say("slow-door", Weight.HINT, en, zh, share=_percent(scanner.share))
+    yield say("slow-door", Weight.HINT, en, zh, share=percent(scanner.share))
 
 
 def dear_rules(view: PlaneView) -> Iterator[Advice]:
@@ -232,7 +227,7 @@ def dear_rules(view: PlaneView) -> Iterator[Advice]:
         return
     for rule in view.rules.items:
         if rule.share > DEAR_RULE:
-            yield _say(
+            yield say(
                 "rule-dear",
                 Weight.HINT,
                 "The rule {id} takes {share} of the rules' time, and the rules {all} of the fold's. Put its cheapest "
@@ -240,146 +235,20 @@ def dear_rules(view: PlaneView) -> Iterator[Advice]:
                 "规则 {id} 占全部规则耗时的 {share}，规则又占计算耗时的 {all}。请把最便宜、最少成立的条件放在最前，"
                 "并写明它适用的事件类型。",
                 id=rule.id,
-                share=_percent(rule.share),
-                all=_percent(view.rules.fold_share),
+                share=percent(rule.share),
+                all=percent(view.rules.fold_share),
             )
 
 
 def plain(view: PlaneView) -> Iterator[Advice]:
     """The kernels do not compute."""
     if not view.compiled:
-        yield _say(
+        yield say(
             "plain-plane",
             Weight.HINT,
             "The plain plane computes: the same values, dozens of times slower. Install numba, unset TOCSIN_PLAIN and "
             "start again.",
             "当前为纯 Python 数据面：结果相同，但慢数十倍。请安装 numba、取消 TOCSIN_PLAIN 后重新启动。",
-        )
-
-
-# What is too small --------------------------------------------------------------------------------------------------
-
-
-def short_windows(view: PlaneView) -> Iterator[Advice]:
-    """The log of exact windows is full."""
-    windows = view.windows
-    if windows is not None and windows.span_s < windows.declared_s:
-        yield _say(
-            "windows-short",
-            Weight.WARNING,
-            "The log of the exact windows is full: they reach back {s} s of {declared} s. Raise TOCSIN_LOG_EVENTS "
-            "(now {n}), or declare shorter windows.",
-            "精确窗口的日志已满：只能回看 {s} 秒（声明为 {declared} 秒）。请调大 TOCSIN_LOG_EVENTS（现为 {n}），"
-            "或声明更短的窗口。",
-            s=_number(windows.span_s),
-            declared=_number(windows.declared_s),
-            n=windows.log_capacity,
-        )
-
-
-def short_ids(view: PlaneView) -> Iterator[Advice]:
-    """Identities were let go of before their time."""
-    ids = view.ids
-    if ids is not None and ids.forgotten_early and ids.span_s < ids.declared_s:
-        yield _say(
-            "ids-short",
-            Weight.WARNING,
-            "Event identities are remembered for {s} s instead of 24 hours: an older duplicate would count twice. "
-            "Raise TOCSIN_REMEMBERED_IDS (now {n}, 38 bytes each when full).",
-            "事件标识只能记住 {s} 秒而非 24 小时：更早的重复事件会被计两次。请调大 TOCSIN_REMEMBERED_IDS"
-            "（现为 {n}，写满时每个 38 字节）。",
-            s=_number(ids.span_s),
-            n=ids.capacity,
-        )
-
-
-def warming(view: PlaneView) -> Iterator[Advice]:
-    """Windows have not seen all that they reach back to."""
-    if view.windows is not None and view.windows.cold:
-        yield _say(
-            "windows-cold",
-            Weight.HINT,
-            "Windows that have not yet seen all that they reach back to: {names}. Rules that read them do not fire.",
-            "以下窗口尚未看完其应回看的历史：{names}。读取它们的规则暂不触发。",
-            names=", ".join(view.windows.cold),
-        )
-
-
-# What keeps it ------------------------------------------------------------------------------------------------------
-
-
-def snapshots(view: PlaneView) -> Iterator[Advice]:
-    """No snapshot was written for long, while events came."""
-    found = view.snapshots
-    if found is None or not found.behind:
-        return
-    age = min(found.age_s, view.uptime_s) if found.age_s is not None else view.uptime_s
-    if age > INTERVALS * found.every_s:
-        yield _say(
-            "snapshot-old",
-            Weight.WARNING,
-            "The last snapshot is {age} min old, one is due every {every} min: a start would fold {n} events again, "
-            "and the journal cannot give back space. The server's log says why none was written.",
-            "最近的快照已有 {age} 分钟，应每 {every} 分钟一次：重启需重新计算 {n} 个事件，事件日志也无法回收空间。"
-            "原因见服务器日志。",
-            age=_number(age / 60),
-            every=_number(found.every_s / 60),
-            n=found.behind,
-        )
-    elif found.failed and found.failed >= found.taken:
-        yield _say(
-            "snapshot-failed",
-            Weight.WARNING,
-            "{n} snapshots could not be written; the server's log says why. Mostly the disk is full.",
-            "有 {n} 次快照未能写入，原因见服务器日志；多半是磁盘已满。",
-            n=found.failed,
-        )
-
-
-def journal(view: PlaneView) -> Iterator[Advice]:
-    """The journal outgrows its bound, or its disk."""
-    found = view.journal
-    if found.overdue_bytes:
-        yield _say(
-            "journal-over",
-            Weight.WARNING,
-            "The journal is {over} GB over its bound of {most} GB because no snapshot covers what could go.",
-            "事件日志超出上限 {most} GB 达 {over} GB：尚无快照覆盖可回收的部分。",
-            over=_number(found.overdue_bytes / 1e9),
-            most=_number(found.most_bytes / 1e9),
-        )
-    if found.free_bytes is not None:
-        state = view.snapshots.bytes if view.snapshots is not None else 0
-        yield from disk_small(found.free_bytes, found.bytes, found.most_bytes, state)
-
-
-def disk_small(free: int, written: int, most: int, state: int) -> Iterator[Advice]:
-    """The disk fills up before the journal gives anything back: all in bytes, ``state`` of one snapshot."""
-    # Beside the two snapshots that are kept a third is written before the oldest goes.
-    wanted = max(0, most - written) + 3 * state + SPARE_BYTES
-    if free < wanted:
-        yield _say(
-            "disk-small",
-            Weight.WARNING,
-            "The disk has {free} GB free, but the journal may still grow to its bound of {most} GB: {wanted} GB are "
-            "needed. Lower TOCSIN_JOURNAL_BYTES, or make room: the intake stops when the disk is full.",
-            "磁盘剩余 {free} GB，而事件日志还可增长到上限 {most} GB：需要 {wanted} GB。请调小 TOCSIN_JOURNAL_BYTES "
-            "或腾出空间：磁盘写满时将停止接收事件。",
-            free=_number(free / 1e9),
-            most=_number(most / 1e9),
-            wanted=_number(wanted / 1e9),
-        )
-
-
-def history(view: PlaneView) -> Iterator[Advice]:
-    """The history takes nothing."""
-    if view.history is not None and view.history.fault:
-        yield _say(
-            "history-fault",
-            Weight.WARNING,
-            "The history takes nothing: {why}. Segments that only it could stand for stay in the journal.",
-            "历史库无法写入：{why}。只能由它代替的事件日志段会一直保留。",
-            why=view.history.fault,
         )
 
 
@@ -403,16 +272,3 @@ LOOKS: tuple[Callable[[PlaneView], Iterator[Advice]], ...] = (
     plain,
 )
 """In the order in which they are said where they weigh the same."""
-
-
-def _stage(view: PlaneView, name: str) -> StageView | None:
-    return next((stage for stage in view.stages if stage.name == name), None)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
-def _number(value: float) -> str:
-    """Return a number with three significant digits, without an exponent."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
