@@ -6,7 +6,6 @@ import base64
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -121,7 +120,10 @@ def _reader(paths: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
     """Return what reads these attributes of a record, as a tuple however many they are."""
     if len(paths) > 1:
         return attrgetter(*paths)
-    return lambda record: tuple(_getter(path)(record) for path in paths)
+    if not paths:
+        return lambda record: ()
+    only = attrgetter(paths[0])
+    return lambda record: (only(record),)
 
 
 def _indexed(shape: Shape, name: str, value: Any) -> Any:
@@ -143,11 +145,6 @@ def _whole(number: int) -> int:
 def _plain(text: str) -> str:
     # PostgreSQL stores no NUL in a text.
     return text.replace("\0", "�")
-
-
-@lru_cache(maxsize=256)
-def _getter(path: str) -> Callable[[Any], Any]:
-    return attrgetter(path)
 
 
 _T, _I, _R = ColumnKind.TEXT, ColumnKind.INTEGER, ColumnKind.REAL
