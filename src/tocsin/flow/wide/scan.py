@@ -10,7 +10,7 @@ Journal 2019, for strings in vectors.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -161,8 +161,9 @@ class Scanner:
         chunk.n, chunk.used, chunk.n_items = (int(control[place]) for place in (at_.ROW, at_.USED, at_.ITEM))
         self._known_count = int(control[at_.KNOWN])
         rest = int(control[at_.AT])
+        text: Any = self._body.data
         reports = [
-            (entity, self._body[first : first + length].tobytes().decode())
+            (entity, str(text[first : first + length], "utf-8"))
             for entity, first, length in self._reports[: control[at_.REPORTS]].tolist()
         ]
         slow = self._slow[: control[at_.SLOW]].copy()

@@ -24,6 +24,16 @@ F = TypeVar("F", bound="Callable[..., Any]")
 U = np.uint64
 LANES = 32
 PAD = 64
+LONGEST_HEAD = 32
+_KEPT = np.array(
+    [
+        (1 << 8 * min(max(length - 8 * word, 0), 8)) - 1
+        for length in range(LONGEST_HEAD + 1)
+        for word in range(LONGEST_HEAD // 8)
+    ],
+    np.uint64,
+)
+"""Masks of the bytes that belong to a text, by its length and word: a branch on the length would be guessed wrong."""
 _VECTOR = ir.VectorType(ir.IntType(8), LANES)
 
 
@@ -188,19 +198,15 @@ def after_space(data: np.ndarray, at: Any) -> Any:
     """Return the first place that is no JSON white space."""
     while True:
         one = byte(data, at)
-        if one not in (0x20, 0x09, 0x0D):
+        if one > 0x20 or one not in (0x20, 0x09, 0x0D):
             return at
         at += 1
 
 
 @woven
-def head(data: np.ndarray, at: Any, length: Any) -> Any:
-    """Return the first ``length`` bytes, at most 8, as a word with zeros above."""
-    if length >= 8:
-        return load64(data, at)
-    if length <= 0:
-        return U(0)
-    return load64(data, at) & ((U(1) << U(8 * length)) - U(1))
+def head(data: np.ndarray, at: Any, length: Any, word: Any) -> Any:
+    """Return word 0 to 3 of a text of ``length`` bytes that begins at ``at``; zeros stand behind its end."""
+    return load64(data, at + 8 * word) & _KEPT[U(4) * U(min(length, LONGEST_HEAD)) + U(word)]
 
 
 @woven

@@ -58,8 +58,8 @@ def pseudonym_later(
     """Note that ``text[at : at + 24]`` becomes the pseudonym of ``body[start : start + length]``; there is room."""
     entry = QUEUE + _WORDS * control[PENDING]
     control[PENDING] += 1
-    w0, w1 = head(body, start, length), head(body, start + 8, length - 8)
-    w2, w3 = head(body, start + 16, length - 16), head(body, start + 24, length - 24)
+    w0, w1 = head(body, start, length, 0), head(body, start, length, 1)
+    w2, w3 = head(body, start, length, 2), head(body, start, length, 3)
     tag = U(1 << 63) | U(control[SCOPE]) << U(16) | U(entity) << U(8) | U(length)
     mixed = (w0 ^ U(control[K0])) * U(_C0) ^ (w1 ^ U(control[K1])) * U(_C1) ^ (w2 + tag) * U(_C2) ^ w3 * U(_C0)
     mixed = (mixed ^ (mixed >> U(32))) * U(_C1)
