@@ -21,7 +21,8 @@ import numba
 
 from tocsin.core.events import Field, Kind
 from tocsin.errors import BadEvent
-from tocsin.flow.wide import blake, text
+from tocsin.flow.hashing import DEFAULT_SEED, Hasher, siphash
+from tocsin.flow.wide import blake, sip, text
 from tocsin.methods.masking import mask
 from tocsin.sources.checks import _ip, instant
 
@@ -56,6 +57,11 @@ def _clean(data, start, length):
     return text.clean_text(data, start, length)
 
 
+@numba.njit
+def _hash(data, start, length, k0, k1):
+    return sip.sip_padded(data, start, length, k0, k1)
+
+
 def over(function, raw: bytes, before: bytes = b"7", behind: bytes = b"7X"):
     """Call with the bytes in the middle of others that must not matter."""
     data = np.frombuffer(before + raw + behind, np.uint8)
@@ -83,6 +89,14 @@ def test_every_edge_of_a_block_is_hashed_as_hashlib_does(length):
 def test_a_scope_key_of_another_length_is_refused():
     with pytest.raises(ValueError, match="32 bytes"):
         blake.key_state(b"short")
+
+
+@given(st.binary(max_size=70), st.binary(min_size=8, max_size=8))
+def test_what_lies_behind_a_text_does_not_change_its_hash(raw, behind):
+    hasher = Hasher()
+    data = np.frombuffer(b"x" + raw + behind, np.uint8)
+    found = _hash(data, 1, len(raw), np.uint64(hasher.k0), np.uint64(hasher.k1))
+    assert int(found) == siphash(DEFAULT_SEED, raw)
 
 
 # UTF-8 ---------------------------------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from tocsin.flow.hashing import joined_columns
 from tocsin.flow.wide import lines_columns as made
 from tocsin.flow.wide.rows import Keyed, Typed, Values
-from tocsin.flow.wide.scan_checks import TEXT
+from tocsin.flow.wide.scan_checks import BOOL, INT, TEXT
+from tocsin.flow.wide.sip import join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,14 +43,22 @@ class Cells(Keyed):
         found = self.cells(name)
         if found is None:
             return self.plain().keys(name)
-        hashes, present = made.hashes(*found, self.buffer(), self.hasher, made.KEYS)
-        return joined_columns(hashes, self.owners()), present
+        hashes, present = self._hashes(name, *found, made.KEYS)
+        hashes = hashes.copy()
+        join(hashes, self.owners())
+        return hashes, present
 
     def _identities(self, name: str) -> Values:
         found = self.cells(name)
         if found is None:
             return self.plain().identities(name)
-        return made.hashes(*found, self.buffer(), self.hasher, made.IDENTITIES)
+        return self._hashes(name, *found, made.IDENTITIES)
+
+    def _hashes(self, name: str, tags: np.ndarray, cells: np.ndarray, what: int) -> Values:
+        """Return hashes of cells: those of the texts, whatever they are for, where there is nothing else."""
+        if ((tags >= INT) & (tags <= BOOL)).any():
+            return made.hashes(tags, cells, self.buffer(), self.hasher, what)
+        return self.text_hashes(name)
 
     def _text_hashes(self, name: str) -> Values:
         found = self.cells(name)

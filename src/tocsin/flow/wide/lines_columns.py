@@ -12,7 +12,7 @@ from tocsin.flow.wide.prefetch import prefetch
 from tocsin.flow.wide.scan_bytes import PAD, copied, put_byte, uncounted
 from tocsin.flow.wide.scan_checks import BOOL, FLOAT, INT, TEXT
 from tocsin.flow.wide.scan_values import put_integer
-from tocsin.flow.wide.sip import sip_bytes
+from tocsin.flow.wide.sip import sip_padded
 
 if TYPE_CHECKING:
     from tocsin.flow.hashing import Hasher
@@ -49,7 +49,7 @@ def _hash_cells(
         tag = tags[row]
         out[row] = U(0)
         if tag == TEXT:
-            out[row] = sip_bytes(text, np.int64(cells[row] >> U(32)), np.int64(cells[row] & U(0xFFFFFFFF)), k0, k1)
+            out[row] = sip_padded(text, np.int64(cells[row] >> U(32)), np.int64(cells[row] & U(0xFFFFFFFF)), k0, k1)
         elif what != TEXTS and tag == INT:
             value = np.int64(cells[row])
             if value > _EXACT or value < -_EXACT:
@@ -69,7 +69,7 @@ def _hash_cells(
                 put_byte(digits, at, np.int64(0x2E))
                 put_byte(digits, at + 1, np.int64(0x30))
                 at += 2
-            out[row] = sip_bytes(digits, np.int64(0), at, k0, k1)
+            out[row] = sip_padded(digits, np.int64(0), at, k0, k1)
         elif what != TEXTS and tag in (FLOAT, BOOL):
             left[count] = row
             count += 1

@@ -76,7 +76,7 @@ from tocsin.flow.wide.scan_values import (
     name_at,
     number_at,
 )
-from tocsin.flow.wide.sip import sip_bytes
+from tocsin.flow.wide.sip import sip_padded
 from tocsin.flow.wide.words import load64
 
 U = np.uint64
@@ -328,7 +328,7 @@ def read_line(
     both = copied(text, out, body, source_at, source_length)
     both = copied(text, both, literals, L_BETWEEN * LITERAL, N_BETWEEN)
     both = copied(text, both, body, id_at, id_length)
-    frame[H_IDENTITY, row] = sip_bytes(text, out, both - out, U(control[K0]), U(control[K1]))
+    frame[H_IDENTITY, row] = sip_padded(text, out, both - out, U(control[K0]), U(control[K1]))
     frame[H_TIME, row] = U(time)
     frame[H_SUBJECT, row] = subject
     frame[H_LINE, row] = span(used, out - used)

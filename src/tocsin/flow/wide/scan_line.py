@@ -92,7 +92,7 @@ from tocsin.flow.wide.scan_values import (
     number_at,
     put_integer,
 )
-from tocsin.flow.wide.sip import sip_bytes
+from tocsin.flow.wide.sip import sip_padded
 from tocsin.flow.wide.text import ASK, rfc3339_micros, valid_utf8
 from tocsin.flow.wide.words import load64
 
@@ -355,7 +355,7 @@ def scan_line(
     both = copied(text, out, body, source_at, source_length)
     both = copied(text, both, literals, L_BETWEEN * LITERAL, N_BETWEEN)
     both = copied(text, both, body, id_at, id_length)
-    frame[H_IDENTITY, row] = sip_bytes(text, out, both - out, U(control[K0]), U(control[K1]))
+    frame[H_IDENTITY, row] = sip_padded(text, out, both - out, U(control[K0]), U(control[K1]))
     frame[H_TIME, row] = U(time)
     frame[H_SUBJECT, row] = subject
     frame[H_LINE, row] = span(used, out - used)
