@@ -14,7 +14,7 @@ from tocsin.runtime.promises import fail, keep, promise
 from tocsin.server.problems import Refusal
 from tocsin.server.settling import folded, settled, taken
 
-from .conftest import serving
+from .conftest import eventually, serving
 from .test_intake import is_problem
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def test_a_host_that_stops_is_named_with_what_holds() -> None:
     stops = Host()
     fail(stops.future, STOPPED)
     for host in (Host(STOPPED), stops):
-        with pytest.raises(Refusal, match=r"are on disk.*the host has stopped") as caught:
+        with pytest.raises(Refusal, match=r"is on disk.*the host has stopped") as caught:
             asyncio.run(settled(host))
         assert (caught.value.problem.status, caught.value.headers["retry-after"]) == (503, "30")
         with pytest.raises(Refusal, match="nothing was changed: the host has stopped"):
@@ -67,7 +67,7 @@ def test_a_host_that_stops_is_named_with_what_holds() -> None:
 def test_a_wait_has_a_bound() -> None:
     """A responder that never answers holds no connection for ever, and the host's future outlives the caller."""
     host = Host()
-    with pytest.raises(Refusal, match="are on disk") as caught:
+    with pytest.raises(Refusal, match="is on disk") as caught:
         asyncio.run(settled(host, within_s=0.01))
     assert (caught.value.problem.status, caught.value.problem.code) == (503, "unavailable")
     with pytest.raises(Refusal, match="not in force yet"):
@@ -90,3 +90,13 @@ def test_windows_of_a_stopped_host_are_a_problem_with_a_reason(tmp_path: Path) -
             assert "nothing was changed: the host has stopped" in problem["detail"]
             assert int(answer.headers["retry-after"]) > 0
         assert [one["window"]["name"] for one in browser.get("/v1/windows").json()["items"]] == ["paid"]
+
+
+def test_settling_with_a_host_that_stops_is_a_problem(tmp_path: Path) -> None:
+    """``?wait=settled`` is answered by 503 where the host ends while the caller waits."""
+    with serving(load({"shop": "shop", "data_dir": str(tmp_path)}, {}), memory=True) as site:
+        with site.machine() as http:
+            assert http.post("/v1/events?wait=settled", json=site.payment()).status_code == 202
+            site.tocsin.host.stop()
+            eventually(lambda: site.tocsin.host.stopped)
+            is_problem(http.post("/v1/events?wait=settled", json=site.payment()), 503, "unavailable")

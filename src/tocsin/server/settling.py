@@ -43,12 +43,12 @@ async def settled(host: Settles, within_s: float = SETTLED_S) -> None:
         async with asyncio.timeout(within_s):
             await asyncio.shield(asyncio.wrap_future(host.settle()))
     except Retryable as error:
-        detail = f"the events are on disk, but not all of them were answered: {error.reason}"
+        detail = f"what was accepted is on disk, but not all of it was answered: {error.reason}"
         raise _unsettled(detail, error.after_s) from error
     except TimeoutError as error:
         detail = (
-            f"the events are on disk, but were not answered within {within_s:g} seconds: send them again to go on "
-            "waiting (they count once), or see the data plane for what holds up"
+            f"what was accepted is on disk, but was not answered within {within_s:g} seconds: send it again to go on "
+            "waiting (it counts once), or see the data plane for what holds up"
         )
         raise _unsettled(detail, 5.0) from error
 
