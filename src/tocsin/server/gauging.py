@@ -20,14 +20,14 @@ from tocsin.core.signal import Text
 from tocsin.ledger.journal import SegmentJournal
 from tocsin.server import measured as m
 from tocsin.server.advice import advise
+from tocsin.server.recent import Mark, length, stage_of
 from tocsin.sources.lines import WideDoor
-from tocsin.telemetry import STAGES, quantile
+from tocsin.telemetry import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tocsin.app import Tocsin
-    from tocsin.telemetry import Stage
 
 T = TypeVar("T")
 RECENT_S = 60.0
@@ -36,20 +36,6 @@ MOST_RULES = 50
 """Rules that ``/v1/plane`` lists."""
 STEADY = 20
 _STATM = Path("/proc/self/statm")
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """Where the counts stood at one moment."""
-
-    at: float
-    stages: dict[str, tuple[int, int, float, tuple[int, ...]]]
-    accepted: int
-    verdicts: int
-    verdicts_late: int
-    shed: int
-    unwritten_bytes: int
-    lines: int
-    slow: int
 
 
 class Gauge:
@@ -81,7 +67,7 @@ class Gauge:
         mark, since = self._since()
         tocsin = self._tocsin
         stages = tuple(
-            _stage(tocsin.plane[name], mark, since, Text(english, chinese))
+            stage_of(tocsin.plane[name], mark, since, Text(english, chinese))
             for name, (english, chinese) in STAGES.items()
         )
         windows = tocsin.fold.windows
@@ -177,7 +163,7 @@ class Gauge:
             tau=tau,
             lag_s=max(0, tocsin.clock.now() - tau) / SECOND if tau else 0.0,
             accepted=mark.accepted,
-            accepted_per_s=(mark.accepted - since.accepted) / _length(mark, since),
+            accepted_per_s=(mark.accepted - since.accepted) / length(mark, since),
             duplicates=counters["duplicates"],
             refused=self._refused(),
             late=int(tocsin.fold.tracks.counters["late"]),
@@ -316,32 +302,6 @@ class Gauge:
             behind=sum(one.last > through for one in journal.closed()),
             fault=retention.fault,
         )
-
-
-def _length(mark: Mark, since: Mark) -> float:
-    return max(mark.at - since.at, 1e-9)
-
-
-def _stage(stage: Stage, mark: Mark, since: Mark, text: Text) -> m.StageView:
-    runs, rows, seconds, bins = mark.stages[stage.name]
-    runs0, rows0, seconds0, bins0 = since.stages[stage.name]
-    recent = [one - before for one, before in zip(bins, bins0, strict=True)]
-    took, length = seconds - seconds0, _length(mark, since)
-    return m.StageView(
-        name=stage.name,
-        text=text,
-        thread=m.THREADS[stage.name],
-        runs=runs,
-        rows=rows,
-        seconds=seconds,
-        longest_ms=1e3 * stage.longest,
-        share=took / length,
-        rows_per_s=(rows - rows0) / length,
-        us_per_row=1e6 * took / (rows - rows0) if rows > rows0 else 0.0,
-        rows_per_run=(rows - rows0) / (runs - runs0) if runs > runs0 else 0.0,
-        p50_ms=1e3 * min(quantile(recent, 0.5), stage.longest),
-        p99_ms=1e3 * min(quantile(recent, 0.99), stage.longest),
-    )
 
 
 def steady(read: Callable[[], T]) -> T:
