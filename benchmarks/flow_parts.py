@@ -131,6 +131,8 @@ def tell_rules(found: Found, seed: int, *, quick: bool) -> None:
             f"{'the same hits' if same else 'OTHER HITS'}"
         )
     found.curves["rules by number: us_per_event"] = flow_rules.curve(seed, counts)
+    count = 50 if quick else 200
+    found.curves[f"{count} rules by batch: us_per_event"] = flow_rules.cuts(flow_rules.judged(seed, 2), count)
 
 
 def tell_host(found: Found, seed: int, minutes: float, *, quick: bool) -> None:

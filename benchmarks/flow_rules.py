@@ -1,7 +1,8 @@
-"""The rules alone: against the Rust CEL package and ZEN on the same events and features, and over their number."""
+"""The rules alone: against the Rust CEL package and ZEN on the same events, over their number, and by batch."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +14,24 @@ from benchmarks.plane import EXACT, READS, BenchDesk, rule_book
 from benchmarks.rule_book import LISTS
 from benchmarks.stream import Stream
 from tocsin.flow.batch import FeatureTable
+from tocsin.flow.cel import compile_expression
 from tocsin.flow.lists import Lists
 from tocsin.flow.rules import RuleSet, fired
 from tocsin.flow.wide.lines import LineRows
+from tocsin.flow.wide.rows import Rows
 from tocsin.flow.wide.windows import WideWindows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tocsin.flow.batch import PlainBatch
 
 BATCH = 8192
 BUSIEST_PER_S = 40.0
 COUNTS = (1, 10, 50, 100, 200, 500)
+CUTS = (1, 16, 256, 1024, 8192)
+FEW = 16
+"""Batches of so few come from callers, as events; larger ones are scanned lines."""
 SAMPLE = 2_000
 
 
@@ -101,6 +108,36 @@ def work(given: Judged, count: int, seconds: float) -> dict[str, Any]:
         "lists": LISTS,
         "seconds": seconds,
     }
+
+
+def cuts(given: Judged, count: int, sizes: Sequence[int] = CUTS) -> dict[str, float]:
+    """Return microseconds of CPU an event for so many rules, by the size of the batches that the events come in."""
+    rules = RuleSet([BenchDesk(EXACT, rule_book(count, EXACT, busiest_per_s=BUSIEST_PER_S))], ()).by_desk["bench"]
+    counters: Counter[str] = Counter()
+    found = {}
+    for size in sizes:
+        took = []
+        for rows, table in given.rows:
+            for start in range(0, min(BATCH, 64 * size) - size + 1, size):
+                some = np.arange(start, start + size)
+                batch: PlainBatch = rows.pick(some)
+                if size <= FEW:
+                    batch = Rows([rows.events[row] for row in some.tolist()], rows.names, rows.hasher)
+                part, scores = table.pick(some), np.full(size, np.nan)
+                began = time.thread_time()
+                fired(rules, batch, part, scores, given.lists, counters)
+                took.append(time.thread_time() - began)
+        found[str(size)] = round(1e6 * median(took[len(took) // len(given.rows) :]) / size, 3)
+    return found
+
+
+def reload_ms(count: int) -> float:
+    """Return the milliseconds of CPU that it takes to compile so many rules from their texts."""
+    book = rule_book(count, EXACT, busiest_per_s=BUSIEST_PER_S)
+    compile_expression.cache_clear()
+    began = time.thread_time()
+    RuleSet([BenchDesk(EXACT, book)], ())
+    return round(1e3 * (time.thread_time() - began), 1)
 
 
 def curve(seed: int, counts: Sequence[int] = COUNTS) -> dict[str, float]:

@@ -17,7 +17,9 @@ from tocsin.flow.cel import RULE, CelError, Program
 from tocsin.flow.filters import item_filter, item_mask, mask
 from tocsin.flow.hashing import Hasher
 from tocsin.flow.lists import Lists
+from tocsin.flow.rule_groups import Group
 from tocsin.flow.rules import Ready, RuleSet, check_rule, fired
+from tocsin.flow.wide.jit import AVAILABLE
 from tocsin.flow.wide.rows import Rows
 
 from .cel_random import FEATURES
@@ -103,23 +105,27 @@ def by_hand(ready: Ready, sample: Sample) -> tuple[list[int], Counter[str]]:
 
 def ran(rules: RuleSet, sample: Sample, cut: int, *, lines: bool = False) -> tuple[dict[str, list[int]], Counter[str]]:
     """Return the rows by rule, and the counters, of a sample cut into batches of ``cut``."""
+    group = rules.by_desk["house"]
     found: dict[str, list[int]] = {}
     counters: Counter[str] = Counter()
     source = sample.lines if lines else sample.wide
     for start in range(0, len(sample.events), cut):
         rows = np.arange(start, min(start + cut, len(sample.events)))
         batch, table = source.pick(rows), sample.table.pick(rows)
-        for ready, hits in fired(rules.by_desk["house"], batch, table, sample.scores[rows], sample.lists, counters):
+        for ready, hits in fired(group, batch, table, sample.scores[rows], sample.lists, counters):
             found.setdefault(ready.rule.id, []).extend(start + hit for hit in hits)
     return found, counters
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("cut", "lines"), [(1, False), (5, False), (30, False), (600, False), (30, True), (600, True)])
-def test_rules_fire_as_each_does_alone_however_batches_are_cut(cut: int, lines: bool) -> None:
-    """Columns, fused functions and any cut: the rows, the hits and the errors by cause that each rule has alone."""
+def test_rules_fire_as_each_does_alone_however_batches_are_cut(cut: int, lines: bool, compiled: bool) -> None:
+    """The machine, columns, fused functions and any cut: the rows, the hits and the errors that each rule has alone."""
     maker = Wild(11)
     rules = RuleSet([House(tuple(rules_of(maker, 40)))], ())  # type: ignore[list-item]
     sample = Sample(maker.events(600), held_lists())
+    if not compiled or AVAILABLE:
+        rules.by_desk["house"] = Group(rules.by_desk["house"], compiled=compiled)
     found, counters = ran(rules, sample, cut, lines=lines)
     for ready in rules.by_desk["house"]:
         hits, errors = by_hand(ready, sample)
@@ -164,10 +170,12 @@ def test_a_prepared_rule_set_comes_into_force_at_once_and_unchanged_rules_go_on(
     assert len(rules.stats()) == 20
 
 
-def test_time_is_sampled_in_columns_and_alone() -> None:
+@pytest.mark.parametrize("compiled", [False, AVAILABLE])
+def test_time_is_sampled_in_columns_and_alone(compiled: bool) -> None:
     """Every 64th run is timed, and stands for the 64."""
     maker = Wild(4)
     rules = RuleSet([House(tuple(rules_of(maker, 5)))], ())  # type: ignore[list-item]
+    rules.by_desk["house"] = Group(rules.by_desk["house"], compiled=compiled)
     sample = Sample(maker.events(70), held_lists())
     ran(rules, sample, 1)
     alone = [one.seconds for one in rules.stats()]
