@@ -121,6 +121,8 @@ class Snapshotter:
         self._state = HostState(host, store)
         self._well = True
         """Whether the last one was written."""
+        self._loaded = False
+        """Whether the state came from a snapshot just now, and lies as it was read."""
         self.taken = self.failed = 0
         self.pause_s = 0.0
         """How long the last snapshot held up the host."""
@@ -129,6 +131,9 @@ class Snapshotter:
 
     def look(self) -> None:
         """Take a snapshot where one is due, and have pieces written; the host folds nothing meanwhile."""
+        if self._loaded:
+            self._loaded = False
+            threading.Thread(target=gathered, args=(self._state.spread(),), name="pages", daemon=True).start()
         if self._well:
             # Else the next one writes what it needs: a disk that is full is not filled further.
             self._state.write_ahead()
@@ -192,6 +197,7 @@ class Snapshotter:
     def load(self, found: Any) -> int:
         """Put a snapshot (``ledger.snapshots.Snapshot``) into a host that has folded nothing; return its seq."""
         self._state.restore(found)
+        self._loaded = True
         seq: int = found.seq
         self._seq = self._placed = seq
         return seq

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 HUGE = 2 << 20
-STRIDE = 16 * HUGE
-"""What is asked of the system at once: other threads wait for one huge page at a time, so this bounds nothing else."""
 _MADV_COLLAPSE = 25
 
 
@@ -36,28 +34,21 @@ def reserved(shape: Sequence[int], kind: type[np.generic]) -> np.ndarray:
 
 
 def gathered(arrays: Iterable[np.ndarray]) -> int:
-    """Put the memory of arrays into huge pages, as far as it fills some; return how many bytes that are.
+    """Put the memory of arrays, and what lies between them, into huge pages; return how many bytes that are.
 
-    For a thread beside: the arrays may be used and changed meanwhile, and let go of only by who holds them here too.
+    For a thread beside: the arrays may be used and changed meanwhile; who holds them here keeps them from going.
     Linux from 6.1 on, as far as it has free memory; elsewhere nothing happens.
     """
     if sys.platform != "linux":
         return 0
     madvise, found = ctypes.CDLL(None).madvise, 0
-    for first, last in _stretches(arrays):
-        for at in range(-(-first // HUGE) * HUGE, last // HUGE * HUGE, STRIDE):
-            size = min(STRIDE, last // HUGE * HUGE - at)
-            if madvise(ctypes.c_void_p(at), ctypes.c_size_t(size), _MADV_COLLAPSE) == 0:
-                found += size
-    return found
-
-
-def _stretches(arrays: Iterable[np.ndarray]) -> list[tuple[int, int]]:
-    """Return [first, last) addresses; what lies within a page of each other is one stretch."""
-    found: list[tuple[int, int]] = []
-    for first, size in sorted((array.ctypes.data, array.nbytes) for array in arrays):
-        if found and first - found[-1][1] <= mmap.PAGESIZE:
-            found[-1] = found[-1][0], max(found[-1][1], first + size)
-        else:
-            found.append((first, first + size))
+    blocks = {
+        at
+        for first, size in ((array.ctypes.data, array.nbytes) for array in arrays if array.nbytes)
+        for at in range(first // HUGE * HUGE, first + size, HUGE)
+    }
+    for at in sorted(blocks):
+        # Where a block is not mapped to its end it is refused, and stays as it is.
+        if madvise(ctypes.c_void_p(at), ctypes.c_size_t(HUGE), _MADV_COLLAPSE) == 0:
+            found += HUGE
     return found
