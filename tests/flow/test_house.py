@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from tocsin.core.signal import Decision, Mode, Text
 from tocsin.errors import Misconfigured
 from tocsin.flow import house
 from tocsin.flow.fold import Fold
-from tocsin.flow.state import restore_into, state_of
+from tocsin.flow.state import logs_of, restore_into, state_of
 from tocsin.flow.wide.jit import AVAILABLE
 
 PAY = "payment.attempted"
@@ -42,8 +43,6 @@ class Desk:
     kinds: dict[str, Text] = {}
 
     def judge(self, batch: Any, features: Any) -> Any:
-        import numpy as np
-
         from tocsin.core.desk import Judgement
 
         return Judgement(scores=np.full(batch.n, np.nan))
@@ -245,13 +244,27 @@ def test_both_planes_and_a_restart_agree_whatever_is_declared_and_withdrawn(data
             one.step(events)
         if data.draw(st.integers(0, 5)) == 0:
             restored = Fold([Desk()], wide=True, hasher=folds[1].engine.hasher)
-            restore_into(restored, *state_of(folds[1]))
+            restore_into(restored, *kept(folds[1]))
             plain = {window.fingerprint() for store in folds[1].windows.stores for _, window in store.windows}
             if not plain:
                 assert restored.digest() == folds[1].digest()
                 folds[1] = restored
         values = [read(one, seq, second) for one in folds]
         assert values[0] == values[1]
+
+
+def kept(fold: Fold) -> tuple[Any, dict[str, np.ndarray]]:
+    """Return the state of a fold as a snapshot holds it, the logs of its planes with it."""
+    meta, parts = state_of(fold)
+    arrays = {
+        name: one.copy() if isinstance(one, np.ndarray) else np.concatenate(list(one)) for name, one in parts.items()
+    }
+    for name, log in logs_of(fold).items():
+        first, last = log.bounds()
+        rows = log.rows(first, last)
+        assert rows is not None
+        arrays[name], arrays[f"{name}.first"] = np.concatenate(rows), np.array([first])
+    return meta, arrays
 
 
 def read(fold: Fold, seq: int, second: int) -> list[tuple[str, str]]:
