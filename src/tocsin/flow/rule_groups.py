@@ -97,11 +97,14 @@ class Group:
         As they are to speak.
     compiled
         Whether the rule machine runs them where a batch has the columns for it; the plain half is its twin.
+    before
+        The group whose place this one takes: what its machine has learned of lists and texts is kept.
     """
 
-    def __init__(self, rules: Iterable[Ready] = (), *, compiled: bool = AVAILABLE) -> None:
+    def __init__(self, rules: Iterable[Ready] = (), *, compiled: bool = AVAILABLE, before: Group | None = None) -> None:
         self.rules = tuple(rules)
-        self._machine = _machine(self.rules) if compiled and self.rules else None
+        learned = before._machine if before is not None else None
+        self._machine: Machine | None = _machine(self.rules, learned) if compiled and self.rules else None
         self._parts: list[Part] = []
         self._by_type: dict[str, list[Part]] = {}
         self._runs = 0
@@ -207,10 +210,10 @@ class Group:
                 self._by_type.setdefault(kind, []).append(part)
 
 
-def _machine(rules: Sequence[Ready]) -> Machine:
+def _machine(rules: Sequence[Ready], before: Machine | None) -> Machine:
     from tocsin.flow.machine.machine import Machine
 
-    return Machine(rules)
+    return Machine(rules, before)
 
 
 def _looked(batch: Any, types: Sequence[str]) -> np.ndarray:

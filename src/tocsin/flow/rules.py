@@ -89,6 +89,7 @@ class RuleSet:
         self._own = {rule.id: self._compiled(rule, {}) for rule in own}
         self._stored = {rule.id: self._compiled(rule, {}) for rule in stored}
         self._prepared: Prepared | None = None
+        self.by_desk: dict[str, Group] = {}
         self.by_desk = self._grouped(self._stored)
 
     def _compiled(self, rule: Rule, known: dict[str, Ready]) -> Ready:
@@ -105,7 +106,7 @@ class RuleSet:
         for ready in {**self._own, **stored}.values():
             if ready.rule.mode is not Mode.OFF:
                 found.setdefault(ready.rule.desk, []).append(ready)
-        return {desk: Group(rules) for desk, rules in found.items()}
+        return {desk: Group(rules, before=self.by_desk.get(desk)) for desk, rules in found.items()}
 
     def prepare(self, documents: Any) -> Prepared:
         """Compile stored rules for a ``replace`` to come; for any thread, changes nothing that runs.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..cel_wild import Sample
 
 
-def machine_of(programs: Sequence[Program], types: Sequence[str]) -> Machine:
+def machine_of(programs: Sequence[Program], types: Sequence[str], before: Machine | None = None) -> Machine:
     """Return a machine of these programs; rule ``k`` is the k-th, and looks at all the types."""
     return Machine(
         [
@@ -31,7 +31,8 @@ def machine_of(programs: Sequence[Program], types: Sequence[str]) -> Machine:
                 one,
             )
             for at, one in enumerate(programs)
-        ]
+        ],
+        before,
     )
 
 

@@ -179,3 +179,26 @@ def test_room_is_made_for_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None
     assert causes[1, "missing"] == 400
     machine.forget()
     assert machine.errors() == []
+
+
+def test_a_machine_goes_on_with_what_the_one_before_it_has_learned() -> None:
+    """After a reload no text is asked about again where its conditions are the same, and lists are still followed."""
+    held = Lists()
+    held.add("some", "card-3")
+    texts = ("data.card.endsWith('7')", "in_list('some', data.card)", "data.card == 'card-1'")
+    programs = [Program(text, SCOPE) for text in texts]
+    few, many = cards([f"card-{number}" for number in range(10)], held), cards(["card-7", "card-3"] * 50, held)
+    first = machine_of(programs, ("x",))
+    for sample in (few, many):
+        at_once(first, sample, sample.wide)
+    learned = next(iter(first.program.answers.values()))
+    second = machine_of([programs[1], programs[0]], ("x",), first)
+    assert list(second.program.answers.values()) == [learned]
+    held.add("some", "card-4")
+    held.remove("some", "card-3")
+    for sample in (few, many, few):
+        alone = [sample.alone(program) for program in (programs[1], programs[0])]
+        assert at_once(second, sample, sample.wide) == expected(alone)
+    assert learned.count == 10
+    other = machine_of([Program("data.card.endsWith('8')", SCOPE)], ("x",), second)
+    assert at_once(other, few, few.wide)[0] == {0: [8]}

@@ -9,7 +9,7 @@ import numpy as np
 from tocsin.flow.machine import ops
 from tocsin.flow.machine.assembly import INPUT, Atom, Entry, Field, Foreign, Input, assembled
 from tocsin.flow.machine.kernel import K0, K1
-from tocsin.flow.machine.tables import Answers, Listed, address, signed
+from tocsin.flow.machine.tables import Answers, Listed, Places, address, signed
 from tocsin.flow.machine.trees import Tree
 
 if TYPE_CHECKING:
@@ -29,10 +29,11 @@ class Program:
     """The rules of a group as one program.
 
     ``inputs`` are numbered: fields first, then entries and foreign ones. Class ``k`` are the rules of the k-th event
-    type; behind the classes of types comes one for each rule, for rows that wait for an input.
+    type; behind the classes of types comes one for each rule, for rows that wait for an input. What a program
+    ``before`` has learned of lists and texts is taken over: only one of the two runs at a time.
     """
 
-    def __init__(self, readies: Sequence[Ready]) -> None:
+    def __init__(self, readies: Sequence[Ready], before: Program | None = None) -> None:
         parts = [assembled(ready.program) for ready in readies]
         inputs: dict[Input, None] = {}
         for part in parts:
@@ -49,7 +50,7 @@ class Program:
         self._code: list[list[int]] = []
         rules = [self._linked(part) for part in parts]
         self._classify(readies, parts)
-        self._tabulate(parts)
+        self._tabulate(parts, before)
         self._lay_out(rules)
 
     def _linked(self, part: Assembly) -> list[int]:
@@ -105,12 +106,20 @@ class Program:
         self._trees: dict[int, Tree] = {}
         self.fields = {self.inputs[one]: one for one in self.inputs if isinstance(one, Field)}
 
-    def _tabulate(self, parts: Sequence[Assembly]) -> None:
+    def _tabulate(self, parts: Sequence[Assembly], before: Program | None) -> None:
         by_field: dict[Field, list[Atom]] = {}
         for one in self._atoms:
             by_field.setdefault(one.field, []).append(one)
-        self.answers = {self.inputs[Entry(field)]: Answers(field, atoms) for field, atoms in by_field.items()}
-        self.named = [Listed(name) for name in self._lists]
+        asked = {one.field: one for one in before.answers.values()} if before is not None else {}
+        self.answers: dict[int, Answers] = {
+            self.inputs[Entry(field)]: asked[field]
+            if field in asked and asked[field].atoms == atoms
+            else Answers(field, atoms)
+            for field, atoms in by_field.items()
+        }
+        known = {one.name: one for one in before.named} if before is not None else {}
+        self.named: list[Listed] = [known.get(name) or Listed(name) for name in self._lists]
+        self._shown: list[Places | None] = [None] * len(self.named)
         hashed = frozenset().union(*(part.hashed for part in parts))
         self.hashed = {slot for slot, one in self.fields.items() if one in hashed}
         """The texts that more is asked about than whether they are some words."""
@@ -164,14 +173,16 @@ class Program:
                 self.hashes.update((word, hasher.text(word)) for word in self._words)
                 words = [signed(self.hashes[word]) for word in self._words]
                 self.memory[self._word_at : self._word_at + len(words)] = words
-                for answers in self.answers.values():
-                    answers.forget()
+            for answers in self.answers.values():
+                answers.follow(hasher)
             self._hasher = hasher
             self.memory[K0], self.memory[K1] = signed(hasher.k0), signed(hasher.k1)
             for slot in self.answers:
                 self.point(slot)
         for place, named in enumerate(self.named):
-            if named.follow(lists, hasher):
+            named.follow(lists, hasher)
+            if named.places is not self._shown[place]:
+                self._shown[place] = named.places
                 at = self._list_at + 4 * place
                 self.memory[at : at + 3] = named.places.where()
 

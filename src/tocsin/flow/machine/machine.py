@@ -31,11 +31,13 @@ EVERY = np.arange(FEW)
 class Machine:
     """The rules of a group, ready to run over batches of one fold, one batch at a time.
 
-    ``run`` wants a batch with ``kinds``, ``names``, ``hasher`` and typed columns (``flow.wide.rows.Rows``).
+    It goes on with what the machine ``before`` it has learned of lists and texts; the two never run at once. ``run``
+    wants a batch with ``kinds``, ``names``, ``hasher`` and typed columns (``flow.wide.rows.Rows``).
     """
 
-    def __init__(self, readies: Sequence[Ready]) -> None:
-        self.program = program = Program(readies)
+    def __init__(self, readies: Sequence[Ready], before: Machine | None = None) -> None:
+        self.program: Program = Program(readies, before.program if before is not None else None)
+        program = self.program
         self.packer = Packer(program)
         self.layout = Layout(program)
         self._keys = [

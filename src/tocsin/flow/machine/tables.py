@@ -86,13 +86,20 @@ class Answers:
     """
 
     def __init__(self, field: Field, atoms: Sequence[Atom]) -> None:
-        self.field, self.width = field, len(atoms)
+        self.field, self.width, self.atoms = field, len(atoms), list(atoms)
         self._steps = [build(atom.node) for atom in atoms]
         self.missing = self._said({})
         """What each atom says where the text is missing."""
+        self._seed = b""
         self.entries: dict[str, int] = {}
         """The row of each text that is known."""
         self.forget()
+
+    def follow(self, hasher: Hasher) -> None:
+        """Drop all answers where texts are hashed otherwise from here on."""
+        if hasher.seed != self._seed:
+            self._seed = hasher.seed
+            self.forget()
 
     def forget(self) -> None:
         """Drop all answers."""
@@ -135,12 +142,12 @@ class Listed:
     def _clear(self) -> None:
         self.places = Places(LEAST)
 
-    def follow(self, lists: Lists | None, hasher: Hasher) -> bool:
-        """Take in what has changed since the last call; return whether the table lies elsewhere now."""
-        before, version = self.places, -1 if lists is None else lists.version(self.name)
+    def follow(self, lists: Lists | None, hasher: Hasher) -> None:
+        """Take in what has changed since the last call."""
+        version = -1 if lists is None else lists.version(self.name)
         same = lists is self._lists and hasher is self._hasher
         if same and version == self._seen:
-            return False
+            return
         changed: Iterable[str] | None = None
         if lists is not None:
             changed = lists.changed(self.name, self._seen) if same else None
@@ -153,4 +160,3 @@ class Listed:
         else:
             self._clear()
         self._lists, self._hasher, self._seen = lists, hasher, version
-        return self.places is not before
