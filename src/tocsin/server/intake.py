@@ -121,7 +121,7 @@ class Intake:
             answer = await self._lines(self._tocsin.host.wide, body, key)
         else:
             answer = await self._events(cut(body, kind), key)
-        if b"wait=settled" in scope.get("query_string", b""):
+        if answer[0] == 202 and b"wait=settled" in scope.get("query_string", b""):
             await settled(self._tocsin.host)
         return answer
 
