@@ -11,7 +11,7 @@ from tocsin.flow.cel_scalar import Env
 from tocsin.flow.cel_single import Fields
 from tocsin.flow.cel_views import View
 from tocsin.flow.machine import ops
-from tocsin.flow.machine.kernel import entered, hashed
+from tocsin.flow.machine.gathering import entered, hashed
 from tocsin.flow.machine.laying import text_of
 from tocsin.flow.machine.tables import address
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tocsin.flow.machine import ops
 from tocsin.flow.machine.assembly import INPUT, Atom, Entry, Field, Foreign, Input, assembled
-from tocsin.flow.machine.kernel import K0, K1
+from tocsin.flow.machine.gathering import K0, K1
 from tocsin.flow.machine.tables import Answers, Listed, Places, address, signed
 from tocsin.flow.machine.trees import Tree
 
