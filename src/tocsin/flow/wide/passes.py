@@ -110,7 +110,7 @@ from tocsin.flow.wide.layout import (
 )
 from tocsin.flow.wide.memory import get, load, load_byte, load_half, prefetch, put, store, store_half
 from tocsin.flow.wide.ring import enter_log, entry_at
-from tocsin.flow.wide.spans import add_all, advance, freshen, tau_at
+from tocsin.flow.wide.spans import add_all, advance, at_least_0, freshen, tau_at
 
 INDEX_AHEAD, ROW_AHEAD = 16, 8
 SWEPT = 2
@@ -158,6 +158,16 @@ def enter(
         slot = insert(table, key, tau)
     row = row_at(table, slot)
     touch(row, table, tau)
+    enter_row(table, slot, row, bits, sub, place, tau, head)
+    return row
+
+
+@inlined
+def enter_row(
+    table: Any, slot: Any, row: Any, bits: Any, sub: Any, place: Any, tau: Any,
+    head: Any,
+) -> None:  # fmt: skip
+    """Take an entry into a row that was brought to now."""
     step = 8 * get(head, H_SUB_STAGE)
     values, idents = get(head, H_VALUES) + 8 * sub, get(head, H_IDENTS) + 8 * sub
     for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
@@ -181,7 +191,6 @@ def enter(
         store_half(entry_at(head, place) + ENTRY_SLOTS + 4 * get(table, T_PLACE), slot)
         if get(table, T_KEEP) < 0:
             store_half(row + ROW_NEWEST, place)
-    return row
 
 
 @inlined
@@ -248,10 +257,11 @@ def ask_pairs(table: Any, key: Any, sub: Any, head: Any) -> None:
         pairs = get(group, G_PAIRS)
         if pairs != 0 and get(group, G_DELAY) == 0:
             for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
-                if get(add, A_KIND) == DISTINCT and load(get(head, H_BITS) + 8 * sub) & get(add, A_BIT):
+                if get(add, A_KIND) == DISTINCT:
                     at = get(add, A_SOURCE) * get(head, H_SUB_STAGE) + sub
                     found = mixed(key, load(get(head, H_IDENTS) + 8 * at), get(add, A_TAG))
-                    prefetch(get(pairs, M_ENTRIES) + 16 * (found & get(pairs, M_MASK)))
+                    counts = load(get(head, H_BITS) + 8 * sub) & get(add, A_BIT) != 0
+                    prefetch(get(pairs, M_ENTRIES) + 16 * (found & get(pairs, M_MASK) & -np.int64(counts)))
 
 
 @inlined
@@ -263,11 +273,10 @@ def ask(table: Any, row: Any, head: Any) -> None:
         prefetch(index + 8 * (load(keys + 8 * (row + INDEX_AHEAD)) & LOW & mask))
     if row + ROW_AHEAD < get(head, H_SUBS):
         entry = load(index + 8 * (load(keys + 8 * (row + ROW_AHEAD)) & LOW & mask))
-        if entry != 0:
-            address = row_at(table, (entry & LOW) - 1)
-            prefetch(address)
-            if get(table, T_WORDS) > LINE_WORDS:
-                prefetch(address + 64)
+        address = row_at(table, at_least_0((entry & LOW) - 1))
+        prefetch(address)
+        if get(table, T_WORDS) > LINE_WORDS:
+            prefetch(address + 64)
         ask_pairs(table, load(keys + 8 * (row + ROW_AHEAD)), row + ROW_AHEAD, head)
 
 
@@ -276,6 +285,28 @@ def settle(table: Any, tau: Any, head: Any) -> None:
     """Bring a table's tails to the end of a batch, so that what they have passed can be given back."""
     end = get(head, H_LOG_HEAD)
     advance(table, tau, end, end - get(head, H_LOG_CAPACITY), head)
+
+
+@inlined
+def pass_row(
+    table: Any, key: Any, first: Any, split: Any, last: Any, readers: Any, row: Any, tau: Any,
+    head: Any,
+) -> None:  # fmt: skip
+    """Read, enter and read a row whose key is its entry's, all in the currency of the installation: one search."""
+    slot, address = find(table, key), np.int64(0)
+    if slot >= 0:
+        address = row_at(table, slot)
+        touch(address, table, tau)
+    if readers and split > first:
+        read_all(address, first, split, readers, -1, get(head, H_FIRST_OUT) + row, tau, head)
+    if slot < 0:
+        slot = insert(table, key, tau)
+        address = row_at(table, slot)
+        touch(address, table, tau)
+    bits, place = load(get(head, H_BITS) + 8 * row) & get(table, T_BITS), load(get(head, H_PLACES) + 8 * row)
+    enter_row(table, slot, address, bits, row, place, tau, head)
+    if readers and last > split:
+        read_all(address, split, last, readers, -1, get(head, H_FIRST_OUT) + row, tau, head)
 
 
 @inlined
@@ -308,9 +339,13 @@ def run_table(table: Any, head: Any) -> None:
         tau = load(get(head, H_TAUS) + 8 * row)
         start, after = load(get(head, H_STARTS) + 8 * row), load(get(head, H_STARTS) + 8 * row + 8)
         advance(table, tau, start, after - get(head, H_LOG_CAPACITY), head)
+        if entering and items == 0 and load(get(head, H_FOREIGN) + 8 * row) == 0:
+            pass_row(table, load(keys + 8 * row), first, split, last, readers, row, tau, head)
+            if get(table, T_KEEP) >= 0:
+                sweep(table, tau)
+            continue
         if readers and split > first:
             read_keys(table, first, split, readers, row, tau, head)
-        address = np.int64(0)
         for sub in range(begin, end) if entering else range(0):
             bits = load(get(head, H_BITS) + 8 * sub) & conditions
             if bits and load_byte(present + sub):
@@ -319,16 +354,13 @@ def run_table(table: Any, head: Any) -> None:
                     money, bits = bits & get(head, H_MONEY), bits & ~get(head, H_MONEY)
                 if bits:
                     place = load(get(head, H_PLACES) + 8 * sub)
-                    address = enter(table, key, bits, sub, place, tau, head)
+                    enter(table, key, bits, sub, place, tau, head)
                 if money:
-                    address, place = np.int64(0), load(get(head, H_FOREIGN_PLACES) + 8 * sub)
+                    place = load(get(head, H_FOREIGN_PLACES) + 8 * sub)
                     other = mixed(key, load(get(head, H_CURRENCIES) + 8 * row), 1)
                     enter(table, other, money, sub, place, tau, head)
         if readers and last > split:
-            if address != 0 and items == 0 and load(get(head, H_FOREIGN) + 8 * row) == 0:
-                read_all(address, split, last, readers, -1, get(head, H_FIRST_OUT) + row, tau, head)
-            else:
-                read_keys(table, split, last, readers, row, tau, head)
+            read_keys(table, split, last, readers, row, tau, head)
         if get(table, T_KEEP) >= 0:
             sweep(table, tau)
 

@@ -227,31 +227,38 @@ def pass_cursor(table: Any, group: Any, tau: Any, head: Any) -> None:
         put(group, G_CURSOR_TAU, tau_at(head, place + 1))
 
 
+@inlined
+def at_least_0(value: Any) -> Any:
+    """Return a value, 0 for a negative one: no branch, where one would be guessed wrong."""
+    return value & ~(value >> 63)
+
+
 @woven
 def ask(table: Any, group: Any, place: Any, head: Any) -> None:
-    """Ask for the row that a tail comes to soon, and then for where its identities are counted."""
+    """Ask for the row that a tail comes to soon, and then for where its identities are counted.
+
+    An entry without a row asks for the first, which there is while a batch runs.
+    """
     slots, entry = ENTRY_SLOTS + 4 * get(table, T_PLACE), entry_at(head, place + LOG_AHEAD)
     prefetch(entry)
     prefetch(entry + 8 * get(head, H_LOG_WORDS) - 8)
     if place + AHEAD >= get(head, H_LOG_HEAD):
         return
-    slot = load_half(entry_at(head, place + AHEAD) + slots)
-    if slot >= 0:
-        row = row_at(table, slot)
-        prefetch(row)
-        if get(table, T_WORDS) > LINE_WORDS:
-            prefetch(row + 64)
+    row = row_at(table, at_least_0(load_half(entry_at(head, place + AHEAD) + slots)))
+    prefetch(row)
+    if get(table, T_WORDS) > LINE_WORDS:
+        prefetch(row + 64)
     pairs = get(group, G_PAIRS)
     if pairs != 0:
         entry = entry_at(head, place + AHEAD // 2)
         slot = load_half(entry + slots)
-        if slot >= 0:
-            key, bits = load(row_at(table, slot) + ROW_KEY), load(entry + ENTRY_BITS)
-            idents = entry + get(head, H_LOG_VALUES) + 8 * get(head, H_VALUE_COUNT)
-            for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
-                if get(add, A_KIND) == DISTINCT and bits & get(add, A_BIT):
-                    found = mixed(key, load(idents + 8 * get(add, A_SOURCE)), get(add, A_TAG))
-                    prefetch(get(pairs, M_ENTRIES) + 16 * (found & get(pairs, M_MASK)))
+        key, bits = load(row_at(table, at_least_0(slot)) + ROW_KEY), load(entry + ENTRY_BITS) & ~(slot >> 63)
+        idents = entry + get(head, H_LOG_VALUES) + 8 * get(head, H_VALUE_COUNT)
+        for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+            if get(add, A_KIND) == DISTINCT:
+                found = mixed(key, load(idents + 8 * get(add, A_SOURCE)), get(add, A_TAG))
+                found &= get(pairs, M_MASK) & -np.int64(bits & get(add, A_BIT) != 0)
+                prefetch(get(pairs, M_ENTRIES) + 16 * found)
 
 
 @woven
