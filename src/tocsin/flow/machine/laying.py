@@ -39,11 +39,14 @@ class Layout:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._names: Sequence[str] = ()
-        self._offsets = np.zeros(0, np.int64)
+        self._offsets: list[np.ndarray] = []
         self._held: list[Any] = []
         slots = [slot for slot, one in program.fields.items() if one.root == "features"]
         self._features = {slot: program.fields[slot].name for slot in slots}
         self._scores = [slot for slot, one in program.fields.items() if one.root == "score"]
+        for slot in self._scores:
+            program.put(program.packed, slot, ops.VALUE, 0, 8, ops.NANS)
+            program.put(program.laid, slot, ops.VALUE, 0, 8, ops.NANS)
         self._block_at = np.array([program.packed + WIDTH * slot for slot in slots], np.int64)
 
     def features(self, table: FeatureTable, columns: int) -> np.ndarray:
@@ -70,7 +73,7 @@ class Layout:
 
     def _few(self, table: FeatureTable) -> None:
         """Tell where the features of few rows lie: they are one block."""
-        memory, block = self._program.memory, np.ascontiguousarray(table.block())
+        memory, block = self._program.memory, np.ascontiguousarray(table.block(), np.float64)
         names = table.names
         if names != self._names:
             known = {name: place for place, name in enumerate(names)}
@@ -87,9 +90,10 @@ class Layout:
                 ],
                 np.int64,
             )
-            self._offsets = np.array([place for place in places if place >= 0], np.int64)
+            inside = np.array([place for place in places if place >= 0], np.int64)
+            self._offsets = [8 * n * inside for n in range(FEW + 1)]
         self._held.append(block)
-        memory[self._block_at] = address(block) + self._offsets * (8 * table.n)
+        memory[self._block_at] = self._offsets[table.n] + address(block)
 
     def scores(self, scores: np.ndarray, columns: int) -> None:
         """Tell where the scores lie."""
@@ -98,8 +102,10 @@ class Layout:
         if scores.dtype != np.float64:
             scores = scores.astype(np.float64)
         self._held.append(scores)
+        memory, where, stride = self._program.memory, address(scores), scores.strides[0]
         for slot in self._scores:
-            self._program.put(columns, slot, ops.VALUE, address(scores), scores.strides[0], ops.NANS, 0, 0, 0, 0)
+            at = columns + WIDTH * slot
+            memory[at + 1], memory[at + 2] = where, stride
 
     def columns(self, batch: Any, slots: Iterable[int]) -> np.ndarray:
         """Tell where the fields of many rows lie that these slots are; return where the texts of cells lie."""

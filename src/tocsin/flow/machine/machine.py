@@ -92,7 +92,8 @@ class Machine:
     def _failed(self) -> list[tuple[str, int]]:
         """Return (counter of an error, rows) of the last run."""
         keys, count = self._keys, self._counts.item
-        return [(keys[at], count(at)) for at in self._touched[: self._tally.item(kernel.TOUCHED)].tolist()]
+        touched = self._tally.item(kernel.TOUCHED)
+        return [(keys[at], count(at)) for at in self._touched[:touched].tolist()] if touched else []
 
     def errors(self) -> list[tuple[int, str, int]]:
         """Return (rule, cause, rows) of what has failed since ``forget``; for any thread."""
