@@ -120,7 +120,7 @@ def write(read: Any, row: Any, found: Any, head: Any) -> None:
             store(address, as_bits(found))
 
 
-@inlined
+@woven
 def read_all(address: Any, first: Any, last: Any, readers: Any, money: Any, row: Any, tau: Any, head: Any) -> None:
     """Write what the reads say of a row at ``address``; ``money`` 1: those of money, 0: the rest, -1: all."""
     for read in range(first, last, READ_BYTES):

@@ -13,7 +13,7 @@ import numpy as np
 
 from tocsin.flow.wide.finish import read_all
 from tocsin.flow.wide.hops import add_to_hop, square, turn
-from tocsin.flow.wide.jit import inlined, kernel
+from tocsin.flow.wide.jit import inlined, kernel, woven
 from tocsin.flow.wide.keyed import LOW, find, free, insert, mixed, row_at
 from tocsin.flow.wide.layout import (
     A_BIT,
@@ -162,7 +162,7 @@ def enter(
     return row
 
 
-@inlined
+@woven
 def enter_row(
     table: Any, slot: Any, row: Any, bits: Any, sub: Any, place: Any, tau: Any,
     head: Any,
@@ -250,7 +250,7 @@ def sweep(table: Any, tau: Any) -> None:
     put(table, T_SEEN, get(table, T_LIVE))
 
 
-@inlined
+@woven
 def ask_pairs(table: Any, key: Any, sub: Any, head: Any) -> None:
     """Ask for where the identities of an entry that comes soon are counted."""
     for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
@@ -264,7 +264,7 @@ def ask_pairs(table: Any, key: Any, sub: Any, head: Any) -> None:
                     prefetch(get(pairs, M_ENTRIES) + 16 * (found & get(pairs, M_MASK) & -np.int64(counts)))
 
 
-@inlined
+@woven
 def ask(table: Any, row: Any, head: Any) -> None:
     """Ask for the index places and the rows of keys that come soon (rows of events, each its own entry)."""
     index, mask = get(table, T_INDEX), get(table, T_MASK)
@@ -287,7 +287,7 @@ def settle(table: Any, tau: Any, head: Any) -> None:
     advance(table, tau, end, end - get(head, H_LOG_CAPACITY), head)
 
 
-@inlined
+@woven
 def pass_row(
     table: Any, key: Any, first: Any, split: Any, last: Any, readers: Any, row: Any, tau: Any,
     head: Any,

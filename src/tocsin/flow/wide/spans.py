@@ -76,7 +76,7 @@ LOG_AHEAD = 32
 """Entries ahead of a tail that are asked for themselves."""
 
 
-@inlined
+@woven
 def add_distinct(row: Any, word: Any, pairs: Any, ident: Any, tag: Any) -> None:
     """Count an identity in; the word counts those that are there."""
     key = mixed(load(row + ROW_KEY), ident, tag)
@@ -90,7 +90,7 @@ def add_distinct(row: Any, word: Any, pairs: Any, ident: Any, tag: Any) -> None:
         store(address + 8, load(address + 8) + 1)
 
 
-@inlined
+@woven
 def subtract_distinct(row: Any, word: Any, pairs: Any, ident: Any, tag: Any) -> None:
     """Count an identity out."""
     address = seek(pairs, mixed(load(row + ROW_KEY), ident, tag))
@@ -102,7 +102,7 @@ def subtract_distinct(row: Any, word: Any, pairs: Any, ident: Any, tag: Any) -> 
         store(address + 8, count - 1)
 
 
-@inlined
+@woven
 def add_all(row: Any, group: Any, bits: Any, tau: Any, values: Any, idents: Any, step: Any) -> None:
     """Add an entry to a group's words; value ``i`` lies at ``values + i * step``, identities likewise."""
     for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
