@@ -17,7 +17,7 @@ from tocsin.ledger.parts import Part, Place, framed, prepare
 from tocsin.ledger.reading import Reading
 from tocsin.ledger.rewriting import rewritten
 from tocsin.ledger.segments import HEADER
-from tocsin.ledger.shelf import Segment, Shelf, removing
+from tocsin.ledger.shelf import Closed, Segment, Shelf, removing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -190,24 +190,27 @@ class SegmentJournal(Reading):
         ``reuse``: their files are written over later; False where what they hold is to be gone at once. Retryable
         where the disk refuses.
         """
+        try:
+            with removing(self.folder) as may:
+                leaving, floor = self._leaving(through) if may else ([], self._floor)
+                if leaving:
+                    # Without the guard: nobody reads or writes them any more, and no commit waits for their folder.
+                    self._shelf.retire([one.path for one in leaving], floor, reuse=reuse)
+        except OSError as error:
+            raise Retryable(f"journal: {self.folder} gives nothing back: {error}", after_s=60.0) from error
+        return len(leaving)
+
+    def _leaving(self, through: int) -> tuple[list[Closed], Place]:
+        """Take the closed segments that may go off the list; return them and where the journal begins without them."""
         with self._guard:
             bound = min([through, self._covered, *(first - 1 for first in list(self._readers.values()))])
             leaving = [one for one in self.closed() if one.last <= bound]
-            if not leaving:
-                return 0
-            last = leaving[-1].last
-            # The tau counts only while the open segment holds no event.
-            floor = Place(last, self._at.tau if last == self._at.seq else 0, self._at.judged)
-            try:
-                with removing(self.folder) as may:
-                    if not may:
-                        return 0
-                    del self._segments[: len(leaving)]
-                    self._floor = floor
-                    self._shelf.retire([one.path for one in leaving], floor, reuse=reuse)
-            except OSError as error:
-                raise Retryable(f"journal: {self.folder} gives nothing back: {error}", after_s=60.0) from error
-            return len(leaving)
+            if leaving:
+                last = leaving[-1].last
+                # The tau counts only while the open segment holds no event.
+                self._floor = Place(last, self._at.tau if last == self._at.seq else 0, self._at.judged)
+                del self._segments[: len(leaving)]
+            return leaving, self._floor
 
     # Start ------------------------------------------------------------------------------------------------------
 
