@@ -83,7 +83,10 @@ def test_a_snapshot_keeps_what_was_learned() -> None:
     whole, first = Fold([desk()], wide=True), Fold([desk()], wide=True)
     expected = told(whole, events, [400, 200])[400:]
     told(first, events[:400], [400])
-    meta, arrays = state_of(first)
+    meta, parts = state_of(first)
+    arrays = {
+        name: one.copy() if isinstance(one, np.ndarray) else np.concatenate(list(one)) for name, one in parts.items()
+    }
     second = Fold([desk()], wide=True)
-    restore_into(second, meta, {name: array.copy() for name, array in arrays.items()})
+    restore_into(second, meta, arrays)
     assert [(400 + place, score) for place, score in told(second, events[400:], [200])] == expected

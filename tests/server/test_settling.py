@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from .conftest import eventually, serving
 from .test_intake import is_problem
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -40,6 +42,12 @@ class Host:
 STOPPED = Retryable("the host has stopped; see the log, then start it again", after_s=30.0)
 
 
+def ended(waiting: Coroutine[Any, Any, None]) -> None:
+    """Run it in a loop of its own, in a thread of its own: a browser test of this process may have left one here."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, waiting).result(30)
+
+
 def test_a_settled_host_is_waited_for() -> None:
     """The wait ends when the host says so."""
     host = Host()
@@ -48,7 +56,7 @@ def test_a_settled_host_is_waited_for() -> None:
         asyncio.get_running_loop().call_later(0.01, keep, host.future, None)
         await settled(host)
 
-    asyncio.run(wait())
+    ended(wait())
     folded(host, "nothing was changed")
 
 
@@ -58,7 +66,7 @@ def test_a_host_that_stops_is_named_with_what_holds() -> None:
     fail(stops.future, STOPPED)
     for host in (Host(STOPPED), stops):
         with pytest.raises(Refusal, match=r"is on disk.*the host has stopped") as caught:
-            asyncio.run(settled(host))
+            ended(settled(host))
         assert (caught.value.problem.status, caught.value.headers["retry-after"]) == (503, "30")
         with pytest.raises(Refusal, match="nothing was changed: the host has stopped"):
             folded(host, "nothing was changed")
@@ -68,14 +76,14 @@ def test_a_wait_has_a_bound() -> None:
     """A responder that never answers holds no connection for ever, and the host's future outlives the caller."""
     host = Host()
     with pytest.raises(Refusal, match="is on disk") as caught:
-        asyncio.run(settled(host, within_s=0.01))
+        ended(settled(host, within_s=0.01))
     assert (caught.value.problem.status, caught.value.problem.code) == (503, "unavailable")
     with pytest.raises(Refusal, match="not in force yet"):
         folded(host, "not in force yet", within_s=0.01)
     with pytest.raises(Refusal, match="may still be"):
         taken(lambda: host.future, "the windows", within_s=0.01)
     keep(host.future, None)
-    asyncio.run(settled(host))
+    ended(settled(host))
 
 
 def test_windows_of_a_stopped_host_are_a_problem_with_a_reason(tmp_path: Path) -> None:
