@@ -69,6 +69,8 @@ if TYPE_CHECKING:
 
 KILL_FILE = "KILL"
 LAST_ANSWERS_S = 3.0
+ASKED_PER_S = 1000.0
+"""Callers a second above which the records of their verdicts wait a little."""
 BUSY_PER_S = 20_000.0
 """Events a second above which the history waits."""
 
@@ -137,7 +139,7 @@ class Tocsin:
             hasher=self.hasher,
             log_events=settings.log_events,
         )
-        self.follower = Follower(records, self.live)
+        self.follower = Follower(records, self.live, Busy(lambda: self.plane["verdict"].runs, ASKED_PER_S))
         self.casebook = Casebook(records, ceiling=Automation(settings.automation), killed=self.kill.on)
         self.casebook.campaign_factor = self.fold.budget_factor
         self.shadow = ShadowActuator()

@@ -252,6 +252,34 @@ def test_the_cursor_of_verdicts_waits_for_what_the_records_did_not_take() -> Non
     assert cursor is not None and cursor.number == follower.cursor == 1
 
 
+def test_records_wait_while_callers_are_busy_but_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile a verdict is found in memory; a bound on their number, the calm and the end have them written."""
+    monkeypatch.setattr(follower_module, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(follower_module, "MOST_BEHIND", 8)
+    records, busy = MemoryRecords(), threading.Event()
+    busy.set()
+    follower = Follower(records, Feed(), busy.is_set)
+    follower.start()
+    verdicts = [built(payment(n), None, mode="live", fallback=Decision.ALLOW) for n in range(1, 30)]
+
+    def noted(start: int, stop: int) -> None:
+        for seq, verdict in enumerate(verdicts[start:stop], start + 1):
+            follower.note(seq, [verdict], [])
+
+    noted(0, 3)
+    assert not follower.settle(0.5)
+    assert records.table(Verdict).count({}) == 0 and follower.verdict(verdicts[2].id) == verdicts[2]
+    noted(3, 10)
+    assert follower.settle(10) and records.table(Verdict).count({}) == 10
+    noted(10, 12)
+    busy.clear()
+    assert follower.settle(10) and records.table(Verdict).count({}) == 12
+    busy.set()
+    noted(12, 15)
+    follower.stop()
+    assert records.table(Verdict).count({}) == 15 and follower.cursor == 15
+
+
 def test_a_cursor_that_rests_stays_behind_what_was_not_written() -> None:
     """A quiet cursor follows what has been noted, but not past verdicts that the records did not take."""
     for locked in (False, True):

@@ -391,7 +391,8 @@ class EmbeddedHost:
             self._outbox.put(self._publisher.acknowledgement([fresh], bulk, receipts, len(fresh)))
         if fresh:
             cycle = self._fold(fresh, waiting, bulk, receipts)
-            self._outbox.put(self._publisher.parcel(cycle, answers=bool(waiting)))
+            patient = self._ack_memory and not bulk
+            self._outbox.put(self._publisher.parcel(cycle, answers=bool(waiting), patient=patient))
             if self._ack_memory:
                 answer(cycle.told)
         elif bulk or replayed:

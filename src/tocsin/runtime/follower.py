@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from tocsin.core.signal import Verdict
 from tocsin.errors import TocsinError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tocsin.core.events import Event
     from tocsin.core.ports import Records
@@ -28,20 +29,27 @@ AT_ONCE, BREATH_S = 32, 0.002
 """So many records are put at once, then others get the interpreter: a caller must not wait for hundreds of them."""
 REST_S = 60.0
 """So often the cursor moves where nothing is to be written: a start reads the journal from there on."""
-MOST_ITEMS = 4096
-"""Notes in one transaction."""
+MOST_TOGETHER = 1024
+"""Verdicts in one transaction, about: people's own changes wait for it."""
+PATIENCE_S = 5.0
+MOST_BEHIND = 20_000
+"""While callers ask by the thousand their verdicts wait to be recorded, at most so long or so many of them: who asks
+for one of them finds it in memory (``RECENT``), and a caller is answered in two thirds of the time."""
 
 
 class Follower:
     """Puts verdicts and their endings into the records, in journal order, in batches, with its own cursor.
 
     What it has not written when the process dies is written again from the journal: the cursor moves in the same
-    transaction as the rows.
+    transaction as the rows. While ``busy()`` it puts off what can wait.
     """
 
-    def __init__(self, records: Records, feed: Feed) -> None:
+    def __init__(self, records: Records, feed: Feed, busy: Callable[[], bool] = lambda: False) -> None:
         self._records = records
         self._feed = feed
+        self._busy = busy
+        self._behind = 0
+        """Verdicts that were noted and are not written."""
         self._queue: queue.SimpleQueue[tuple[int, list[Verdict], list[Event]] | None] = queue.SimpleQueue()
         self._recent: OrderedDict[str, Verdict] = OrderedDict()
         self._lock = threading.Lock()
@@ -81,6 +89,7 @@ class Follower:
                 self._recent.popitem(last=False)
             # Under the lock: what is in the queue and the sign that nothing is must not part.
             self._idle.clear()
+            self._behind += len(verdicts)
             self._queue.put((seq, list(verdicts), list(resolved)))
 
     def reach(self, seq: int) -> None:
@@ -104,31 +113,42 @@ class Follower:
             except queue.Empty:
                 self._rest()
                 continue
-            if item is None:
-                self._rest()
-                return
-            batch = [item]
-            # At the end nothing is waited for: what is left is written at once.
-            self._ending.wait(GATHER_S)
-            ending = False
-            while not self._queue.empty() and len(batch) < MOST_ITEMS:
-                more = self._queue.get()
-                if more is None:
-                    ending = True
-                    break
-                batch.append(more)
-            try:
-                self._write(batch)
-            except TocsinError:
-                # The rows are in the journal: they are written again at the next start, from where the cursor stands.
-                self.failures += 1
-                self._moving = False
+            if item is not None:
+                self._give_way()
+            batch: list[tuple[int, list[Verdict], list[Event]]] = []
+            count = 0
+            while item is not None:
+                batch.append(item)
+                count += len(item[1])
+                if count >= MOST_TOGETHER or self._queue.empty():
+                    self._try(batch)
+                    batch, count = [], 0
+                item = None if self._queue.empty() else self._queue.get()
+            if batch:
+                self._try(batch)
             with self._lock:
                 if self._queue.empty():
                     self._idle.set()
-            if ending:
+            if self._ending.is_set() and self._queue.empty():
                 self._rest()
                 return
+
+    def _give_way(self) -> None:
+        """Let verdicts gather, and longer while callers are busy; at the end nothing is waited for."""
+        until = time.monotonic() + PATIENCE_S
+        self._ending.wait(GATHER_S)
+        while self._behind < MOST_BEHIND and time.monotonic() < until and not self._ending.is_set() and self._busy():
+            self._ending.wait(GATHER_S)
+
+    def _try(self, batch: Sequence[tuple[int, list[Verdict], list[Event]]]) -> None:
+        try:
+            self._write(batch)
+        except TocsinError:
+            # The rows are in the journal: they are written again at the next start, from where the cursor stands.
+            self.failures += 1
+            self._moving = False
+        with self._lock:
+            self._behind -= sum(len(verdicts) for _, verdicts, _ in batch)
 
     def _rest(self) -> None:
         """Where nothing waits to be written, let the cursor follow what has been noted."""

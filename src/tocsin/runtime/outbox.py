@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RETRY_S = 0.2
 MOST_UNWRITTEN = 256_000_000
 """Bytes of blocks that may wait for the disk before the fold waits for it, too."""
+GATHER_S = 0.004
+"""So long patient parcels wait for company: a commit for each would have the writer take the interpreter from those
+who answer callers, hundreds of times a second."""
 MOST_BYTES = 32_000_000
 """Of blocks in one commit: a larger one would keep those who wait longer than it saves."""
 
@@ -32,9 +35,10 @@ class Parcel:
 
     ``told(error)`` is called once: when they are durable (None), or when the disk has refused them. ``published()`` is
     called once, when they are durable at last; ``lost(error)`` in its place, where the writer ends before they are.
+    ``patient``: nobody waits for the disk, so it may wait some milliseconds for company.
     """
 
-    __slots__ = ("lost", "published", "records", "rows", "size", "told")
+    __slots__ = ("lost", "patient", "published", "records", "rows", "size", "told")
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Parcel:
         lost: Callable[[Retryable], None] | None = None,
         size: int = 0,
         rows: int = 0,
+        patient: bool = False,
     ) -> None:
         self.records = records
         self.told = told
@@ -52,6 +57,7 @@ class Parcel:
         self.lost = lost
         self.size = size
         self.rows = rows
+        self.patient = patient
 
 
 class Outbox:
@@ -89,6 +95,8 @@ class Outbox:
         self._most_events = most_events
         self._ready = threading.Condition()
         self._closing = self._ended = False
+        self._hasty = self._gathering = False
+        """Whether somebody waits for what is in the queue; whether the writer lets what nobody waits for gather."""
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
     @property
@@ -120,7 +128,9 @@ class Outbox:
                 self._bytes += parcel.size
                 self.taken += parcel.size
                 self._events += parcel.rows
-                self._ready.notify()
+                self._hasty = self._hasty or not parcel.patient
+                if self._hasty or not self._gathering:
+                    self._ready.notify()
         if ended:
             _lose(parcel, self._end())
 
@@ -193,6 +203,10 @@ class Outbox:
         with self._ready:
             while not self._waiting and not self._closing:
                 self._ready.wait()
+            if not self._hasty and not self._closing:
+                self._gathering = True
+                self._ready.wait(GATHER_S)
+                self._gathering = False
             return self._taken()
 
     def _take_more(self) -> list[Parcel]:
@@ -205,6 +219,8 @@ class Outbox:
         while self._waiting and (not batch or size + self._waiting[0].size <= MOST_BYTES):
             batch.append(self._waiting.popleft())
             size += batch[-1].size
+        if not self._waiting:
+            self._hasty = False
         return batch
 
     def _commit(self, batch: Sequence[Parcel]) -> Retryable | None:

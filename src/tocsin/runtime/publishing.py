@@ -93,11 +93,11 @@ class Publisher:
         self._clock = clock
         self._downstream = downstream
 
-    def parcel(self, cycle: Cycle, *, answers: bool) -> Parcel:
+    def parcel(self, cycle: Cycle, *, answers: bool, patient: bool) -> Parcel:
         """Return the parcel of a cycle: with its events and answers, or with what was derived of it alone."""
         if answers:
             return Parcel([cycle.written], partial(self._answered, cycle), partial(self._publish, cycle),
-                          rows=len(cycle.fresh))  # fmt: skip
+                          rows=len(cycle.fresh), patient=patient)  # fmt: skip
         return Parcel([cycle.stamped] if cycle.stamped else (), None, partial(self._publish, cycle))
 
     def acknowledgement(self, records: Sequence[list[Event]], bulk: list[Request],
