@@ -16,7 +16,7 @@ from benchmarks.plane import EXACT
 from benchmarks.stream import Stream
 
 IDS = 64_000_000
-"""Identities that the host remembers, the default: under two minutes of the stream, and 2.4 GB of every snapshot."""
+"""Identities that the host remembers, the default: under two minutes of the stream."""
 
 
 class Found(msgspec.Struct):

@@ -12,10 +12,11 @@ from tocsin.core.desk import Aggregate, Novel, Rule, Window
 from tocsin.core.events import SECOND, Event
 from tocsin.core.signal import Decision, Mode, Text
 from tocsin.flow.fold import Fold
-from tocsin.flow.state import restore_into, state_of
+from tocsin.flow.state import restore_into
 from tocsin.flow.wide.jit import AVAILABLE
 
 from .stream import Probe, event
+from .test_house import kept
 
 PAY = "payment.attempted"
 WINDOWS = (
@@ -83,10 +84,7 @@ def test_a_snapshot_keeps_what_was_learned() -> None:
     whole, first = Fold([desk()], wide=True), Fold([desk()], wide=True)
     expected = told(whole, events, [400, 200])[400:]
     told(first, events[:400], [400])
-    meta, parts = state_of(first)
-    arrays = {
-        name: one.copy() if isinstance(one, np.ndarray) else np.concatenate(list(one)) for name, one in parts.items()
-    }
+    meta, arrays = kept(first)
     second = Fold([desk()], wide=True)
     restore_into(second, meta, arrays)
     assert [(400 + place, score) for place, score in told(second, events[400:], [200])] == expected
