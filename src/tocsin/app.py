@@ -73,6 +73,8 @@ ASKED_PER_S = 1000.0
 """Callers a second above which the records of their verdicts wait a little."""
 BUSY_PER_S = 20_000.0
 """Events a second above which the history waits."""
+CALLED_PER_S = 2000.0
+"""Callers a second above which it waits, too: on two cores its process would take theirs."""
 
 
 class KillSwitch:
@@ -328,6 +330,8 @@ class Tocsin:
         """Return who bounds the journal, None where nothing can stand for what would go."""
         if self.snapshots is None or not self.fold.engine.wide or not isinstance(self.journal, SegmentJournal):
             return None
+        stream = Busy(lambda: self.plane["fold"].rows, BUSY_PER_S)
+        callers = Busy(lambda: self.plane["verdict"].runs, CALLED_PER_S)
         return Retention(
             self.journal,
             self.history,
@@ -338,7 +342,7 @@ class Tocsin:
             everything=self.settings.history,
             now=self.clock.now,
             # What can wait waits while the fold has more than a moment's work: it costs more than the fold itself.
-            busy=Busy(lambda: self.plane["fold"].rows, BUSY_PER_S),
+            busy=lambda: stream() or callers(),
         )
 
     def _warming(self) -> Warming | None:

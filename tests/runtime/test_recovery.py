@@ -141,7 +141,7 @@ def test_a_journal_without_its_beginning_needs_a_snapshot_that_fits(tmp_path: Pa
     assert tocsin.journal.first() > 1  # type: ignore[union-attr]
     before = seen(tocsin)
     drop(tocsin)
-    newest = max((tmp_path / "snapshots").iterdir())
+    newest = max((tmp_path / "snapshots").glob("*.snap"))
     newest.write_bytes(newest.read_bytes()[:-5000])
     again = start(tmp_path, **settings)
     assert seen(again)["fold"] == before["fold"]
