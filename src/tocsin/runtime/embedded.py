@@ -375,6 +375,9 @@ class EmbeddedHost:
         events += [job.event for job in urgent]
         fresh, seqs, new = self.stamper.stamp_all([*events, *notes], clock)
         accepted = sum(new[:external])
+        # Before anybody is answered: who has an answer finds it counted.
+        self.counters["accepted"] += accepted
+        self.counters["duplicates"] += external - accepted
         known = iter(zip(seqs, new, strict=True))
         receipts = [
             [Receipt(seq, duplicate=not one) for seq, one in islice(known, len(request.events))] for request in bulk
@@ -401,8 +404,6 @@ class EmbeddedHost:
             self._outbox.put(self._publisher.again(job))
         if urgent:
             self._calm = self._calm + 1 if time.thread_time() - began < QUICK_S else 0
-        self.counters["accepted"] += accepted
-        self.counters["duplicates"] += external - accepted
 
     def _fold(
         self,
