@@ -118,7 +118,7 @@ def test_a_stop_while_the_disk_refuses_ends(tmp_path: Path) -> None:
     marked = tocsin.host.settle()
     stopping = threading.Thread(target=tocsin.host.stop)
     stopping.start()
-    stopping.join(60)
+    stopping.join(10)
     assert not stopping.is_alive()
     with pytest.raises(Retryable):
         marked.result(5)
