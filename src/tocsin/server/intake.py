@@ -47,6 +47,8 @@ INLINE_BYTES = 512_000
 somebody asks for verdicts it is not: the kernel leaves the interpreter to others, and they wait for no body."""
 MOST_BURYING = 64
 """Requests whose refused events wait for the dead-letter box."""
+MOST_TOGETHER = 64
+"""So many callers are answered together at most; more would wait for each other."""
 MOST_WAITING = 1024
 """Verdict requests under way; beyond that the caller hears 429 at once."""
 
@@ -250,8 +252,7 @@ class Intake:
             raise Refusal(429, "overloaded", "too many verdicts are asked for at once", headers={"retry-after": "1"})
         job = Asked(bytes(piece), key.shop, strict, self._read, began + self._deadline_s, self._replies)
         if not self._asked:
-            # Whoever asks in the same turn of the loop is answered in the same cycle of the fold.
-            job.reply.get_loop().call_soon(self._ask)
+            job.reply.get_loop().call_soon(self._gather, job.reply.get_loop(), 0)
         self._asked.append(job)
         self._waiting += 1
         try:
@@ -278,6 +279,14 @@ class Intake:
             size=len(job.line),
             strict=job.strict,
         )
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, known: int) -> None:
+        """Ask for all who came, once a turn of the loop has brought nobody else: a cycle costs more than a row."""
+        came = len(self._asked)
+        if known < came < MOST_TOGETHER:
+            loop.call_soon(self._gather, loop, came)
+        else:
+            self._ask()
 
     def _ask(self) -> None:
         """Let the fold answer all who have asked since: here where it is free, else in its own thread."""
