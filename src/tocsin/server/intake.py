@@ -47,8 +47,9 @@ INLINE_BYTES = 512_000
 somebody asks for verdicts it is not: the kernel leaves the interpreter to others, and they wait for no body."""
 MOST_BURYING = 64
 """Requests whose refused events wait for the dead-letter box."""
+GATHER_S = 0.001
+"""So long callers are gathered at most while each turn of the loop brings another: turns are long beside a stream."""
 MOST_TOGETHER = 64
-"""So many callers are answered together at most; more would wait for each other."""
 MOST_WAITING = 1024
 """Verdict requests under way; beyond that the caller hears 429 at once."""
 
@@ -252,7 +253,7 @@ class Intake:
             raise Refusal(429, "overloaded", "too many verdicts are asked for at once", headers={"retry-after": "1"})
         job = Asked(bytes(piece), key.shop, strict, self._read, began + self._deadline_s, self._replies)
         if not self._asked:
-            job.reply.get_loop().call_soon(self._gather, job.reply.get_loop(), 0)
+            self._gather(job.reply.get_loop(), 0, time.perf_counter() + GATHER_S)
         self._asked.append(job)
         self._waiting += 1
         try:
@@ -280,13 +281,13 @@ class Intake:
             strict=job.strict,
         )
 
-    def _gather(self, loop: asyncio.AbstractEventLoop, known: int) -> None:
-        """Ask for all who came, once a turn of the loop has brought nobody else: a cycle costs more than a row."""
+    def _gather(self, loop: asyncio.AbstractEventLoop, known: int, until: float) -> None:
+        """Ask for all who came, once a turn of the loop has brought nobody else: a cycle costs more than its rows."""
         came = len(self._asked)
-        if known < came < MOST_TOGETHER:
-            loop.call_soon(self._gather, loop, came)
-        else:
+        if came and (came == known or came >= MOST_TOGETHER or time.perf_counter() > until):
             self._ask()
+        else:
+            loop.call_soon(self._gather, loop, came, until)
 
     def _ask(self) -> None:
         """Let the fold answer all who have asked since: here where it is free, else in its own thread."""
