@@ -27,8 +27,6 @@ from tocsin.server.shapes import Accepted, RefusedEvent, VerdictAnswer
 from tocsin.server.shell import SECURITY
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter
-
     from tocsin.app import Tocsin
     from tocsin.core.events import Event
     from tocsin.core.records import ApiKey
@@ -39,7 +37,8 @@ if TYPE_CHECKING:
     from tocsin.server.bodies import Receive, Scope, Send
     from tocsin.server.metrics import Measures
 
-PATHS = frozenset({"/v1/events", "/v1/verdicts"})
+PATHS = {"/v1/events": "events", "/v1/verdicts": "verdicts"}
+"""Path -> door."""
 INLINE = 64
 """Requests of more events are checked in a thread, so that a large one does not hold up the verdicts."""
 INLINE_BYTES = 512_000
@@ -71,7 +70,6 @@ class Intake:
         self._most_asked = min(settings.max_request_bytes, settings.max_event_bytes)
         self._deadline_s = settings.verdict_deadline_ms / 1000
         self._waiting = 0
-        self._counted: dict[tuple[str, int], Counter] = {}
         self._asked: list[VerdictJob] = []
         self._replies = Replies()
         self._admitting = ThreadPoolExecutor(2, thread_name_prefix="admit")
@@ -82,20 +80,17 @@ class Intake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the path is one of ``PATHS``."""
         began = time.perf_counter()
-        door = scope["path"].removeprefix("/v1/")
+        door = PATHS[scope["path"]]
         try:
             status, body, headers = await self._answer(door, scope, receive, began)
         except Gone:
             return
         except Refusal as refusal:
             status, body, headers = _problem(refusal.problem, refusal.headers)
-        counted = self._counted.get((door, status))
-        if counted is None:
-            counted = self._counted[door, status] = self._measures.requests.labels(door, str(status))
-        counted.inc()
+        self._measures.requests.add(door, status)
         if door == "verdicts" and status == 200:
             took = time.perf_counter() - began
-            self._measures.verdict_seconds.observe(took)
+            self._measures.verdict_seconds.add(took)
             self._tocsin.plane["verdict"].add(took)
         headers += SECURITY
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -126,12 +121,14 @@ class Intake:
         return answer
 
     def _key(self, authorization: bytes, door: str) -> ApiKey:
-        token = bearer(authorization.decode("latin-1"))
-        if not token:
-            raise Refusal(401, "no-key", "send an API key: Authorization: Bearer KEY")
-        key = self._accounts.key(token)
+        key = self._accounts.known(authorization)
         if key is None:
-            raise Refusal(401, "unknown-key", "this key is unknown or was revoked")
+            token = bearer(authorization.decode("latin-1"))
+            if not token:
+                raise Refusal(401, "no-key", "send an API key: Authorization: Bearer KEY")
+            key = self._accounts.key(token, authorization)
+            if key is None:
+                raise Refusal(401, "unknown-key", "this key is unknown or was revoked")
         if door not in key.scopes:
             raise Refusal(403, "scope", f"this key lacks the scope {door}")
         return key

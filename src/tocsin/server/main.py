@@ -19,7 +19,7 @@ from tocsin.server.shell import Shell
 from tocsin.server.static import console_file, console_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
     from types import FrameType
 
@@ -51,15 +51,14 @@ class Web:
         self.api.state.started = True
         self._shell = Shell(self._route, tocsin.settings.trusted_hosts)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """Answer one request."""
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-            return
-        if scope["type"] == "http" and _for_machines(scope) and self._shell.trusts(scope):
-            await self.intake(scope, receive, send)
-        else:
-            await self._shell(scope, receive, send)
+        if scope["type"] == "http":
+            if _for_machines(scope) and self._shell.trusts(scope):
+                return self.intake(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            return self._lifespan(receive, send)
+        return self._shell(scope, receive, send)
 
     def close_streams(self) -> None:
         """End the live streams, so that a stop need not wait for readers who never leave."""
@@ -133,6 +132,7 @@ def configured(web: Web, host: str, port: int) -> uvicorn.Config:
         web,
         host=host,
         port=port,
+        interface="asgi3",
         loop="uvloop",
         http="httptools",
         ws="none",
