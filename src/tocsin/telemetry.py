@@ -45,8 +45,7 @@ class Stage:
         self.runs += 1
         self.rows += rows
         self.seconds += seconds
-        if seconds > self.longest:
-            self.longest = seconds
+        self.longest = max(self.longest, seconds)
         at = int(PER_DOUBLING * log2(seconds / FINEST_S)) if seconds > FINEST_S else 0
         self.bins[at if at < BINS else -1] += 1
 

@@ -26,7 +26,8 @@ FIRST_LOCK_S = 5
 LONGEST_LOCK_S = 900
 KNOWN_KEYS_S = 5
 """How long a key is believed without asking the records again: what another process revokes ends at the latest then."""
-MOST_KNOWN_KEYS = 1000
+MOST_KNOWN_KEYS = 2000
+"""Entries that are remembered: one by a key's fingerprint, one by the header it comes in."""
 KEY_PREFIX = "tcs_"
 
 

@@ -37,8 +37,13 @@ class Gone(Exception):
     """The caller hung up before the body was whole."""
 
 
-async def whole(receive: Receive, *, length: bytes, encoding: str, most: int) -> bytes:
-    """Return the body, unpacked; 413 as soon as it exceeds ``most`` bytes, packed or not; 415 for other codings."""
+async def whole(receive: Receive, *, length: bytes, encoding: str, most: int, come: bytes | None = None) -> bytes:
+    """Return the body, unpacked; 413 as soon as it exceeds ``most`` bytes, packed or not; 415 for other codings.
+
+    ``come``: all of it where it is there already and not packed; nothing is received then.
+    """
+    if come is not None and len(come) <= most:
+        return come
     if encoding not in ENCODINGS:
         raise Refusal(415, "encoding", "content encodings are gzip, zstd and identity")
     if length.isdigit() and int(length) > most:

@@ -22,6 +22,7 @@ from tocsin.server.asked import Asked, Replies
 from tocsin.server.bodies import ALONE, Cut, Gone, cut, of_lines, parsed, whole
 from tocsin.server.box import LetterBox, Refused
 from tocsin.server.problems import Problem, Refusal, headers_of, problem, problem_of
+from tocsin.server.protocol import connection_of, lines
 from tocsin.server.settling import settled
 from tocsin.server.shapes import Accepted, RefusedEvent, VerdictAnswer
 from tocsin.server.shell import SECURITY
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from tocsin.server.accounts import Accounts
     from tocsin.server.bodies import Receive, Scope, Send
     from tocsin.server.metrics import Measures
+    from tocsin.server.protocol import Connection
 
 PATHS = {"/v1/events": "events", "/v1/verdicts": "verdicts"}
 """Path -> door."""
@@ -48,6 +50,7 @@ MOST_BURYING = 64
 """Requests whose refused events wait for the dead-letter box."""
 MOST_WAITING = 1024
 """Verdict requests under way; beyond that the caller hears 429 at once."""
+_SECURITY = lines(SECURITY)
 
 
 @dataclass(slots=True)
@@ -80,9 +83,9 @@ class Intake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the path is one of ``PATHS``."""
         began = time.perf_counter()
-        door = PATHS[scope["path"]]
+        door, connection = PATHS[scope["path"]], connection_of(scope)
         try:
-            status, body, headers = await self._answer(door, scope, receive, began)
+            status, body, headers = await self._answer(door, scope, receive, connection, began)
         except Gone:
             return
         except Refusal as refusal:
@@ -92,11 +95,17 @@ class Intake:
             took = time.perf_counter() - began
             self._measures.verdict_seconds.add(took)
             self._tocsin.plane["verdict"].add(took)
+        if connection is not None and status in (200, 202):
+            # Not a refusal: its headers may name what the caller sent, or end the connection.
+            if connection.answer(scope, status, lines(headers) + _SECURITY, body):
+                return
         headers += SECURITY
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, door: str, scope: Scope, receive: Receive, began: float) -> _Answer:
+    async def _answer(
+        self, door: str, scope: Scope, receive: Receive, connection: Connection | None, began: float
+    ) -> _Answer:
         if scope["method"] != "POST":
             raise Refusal(405, "method-not-allowed", "this door takes POST", headers={"allow": "POST"})
         asked = dict(scope["headers"])
@@ -104,6 +113,7 @@ class Intake:
         encoding = asked.get(b"content-encoding", b"")
         body = await whole(
             receive,
+            come=None if connection is None or encoding else connection.body(scope),
             length=asked.get(b"content-length", b""),
             encoding=encoding.decode("latin-1").lower() if encoding else "",
             most=self._most_bytes if door == "events" else self._most_asked,

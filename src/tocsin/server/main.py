@@ -15,11 +15,12 @@ from tocsin.server.api import console_api
 from tocsin.server.gauging import Gauge
 from tocsin.server.intake import PATHS, Intake
 from tocsin.server.metrics import Measures
+from tocsin.server.protocol import Connection
 from tocsin.server.shell import Shell
 from tocsin.server.static import console_file, console_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
     from pathlib import Path
     from types import FrameType
 
@@ -51,14 +52,18 @@ class Web:
         self.api.state.started = True
         self._shell = Shell(self._route, tocsin.settings.trusted_hosts)
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http":
-            if _for_machines(scope) and self._shell.trusts(scope):
-                return self.intake(scope, receive, send)
+            # Verdicts are read through the API.
+            path = scope["path"]
+            if path in PATHS and (path == "/v1/events" or scope["method"] == "POST") and self._shell.trusts(scope):
+                await self.intake(scope, receive, send)
+                return
         elif scope["type"] == "lifespan":
-            return self._lifespan(receive, send)
-        return self._shell(scope, receive, send)
+            await self._lifespan(receive, send)
+            return
+        await self._shell(scope, receive, send)
 
     def close_streams(self) -> None:
         """End the live streams, so that a stop need not wait for readers who never leave."""
@@ -79,11 +84,6 @@ class Web:
         await receive()
         await self.intake.close()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-def _for_machines(scope: Scope) -> bool:
-    """Return whether a request is the intake's: verdicts are read through the API."""
-    return scope["path"] in PATHS and (scope["path"] == "/v1/events" or scope["method"] == "POST")
 
 
 def create_app(tocsin: Tocsin, *, console: Path | None = None) -> Web:
@@ -132,9 +132,8 @@ def configured(web: Web, host: str, port: int) -> uvicorn.Config:
         web,
         host=host,
         port=port,
-        interface="asgi3",
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_level="warning",
