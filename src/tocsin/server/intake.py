@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tocsin.core.events import Event
     from tocsin.core.records import ApiKey
     from tocsin.core.signal import Verdict
-    from tocsin.runtime.verdicts import VerdictJob
+    from tocsin.runtime.verdicts import LineJob, VerdictJob
     from tocsin.runtime.widelane import WideLane
     from tocsin.server.accounts import Accounts
     from tocsin.server.bodies import Receive, Scope, Send
@@ -48,6 +48,8 @@ INLINE_BYTES = 512_000
 somebody asks for verdicts it is not: the kernel leaves the interpreter to others, and they wait for no body."""
 MOST_BURYING = 64
 """Requests whose refused events wait for the dead-letter box."""
+MOST_TOGETHER = 64
+"""So many callers are answered together at most; more would wait for each other."""
 MOST_WAITING = 1024
 """Verdict requests under way; beyond that the caller hears 429 at once."""
 _SECURITY = lines(SECURITY)
@@ -73,7 +75,7 @@ class Intake:
         self._most_asked = min(settings.max_request_bytes, settings.max_event_bytes)
         self._deadline_s = settings.verdict_deadline_ms / 1000
         self._waiting = 0
-        self._asked: list[VerdictJob] = []
+        self._asked: list[Asked] = []
         self._replies = Replies()
         self._admitting = ThreadPoolExecutor(2, thread_name_prefix="admit")
         self._burying = ThreadPoolExecutor(1, thread_name_prefix="bury")
@@ -253,50 +255,65 @@ class Intake:
             (_, piece), strict = found.pieces[0], found.strict
         else:
             piece = body
-        document: Any = None
-        try:
-            document = parsed(piece, self._tocsin.settings.max_event_bytes)
-            event = self._tocsin.door.admit(
-                document,
-                now=self._tocsin.clock.now(),
-                live=not self._tocsin.clock.data,
-                shop=key.shop or None,
-                size=len(piece),
-                strict=strict,
-            )
-        except BadEvent as error:
-            refused = [Refused(0, document, error)]
-            self._bury(refused, key.shop, "verdicts")
-            return _none_taken(refused, single=True)
         if self._waiting >= MOST_WAITING:
             raise Refusal(429, "overloaded", "too many verdicts are asked for at once", headers={"retry-after": "1"})
+        job = Asked(bytes(piece), key.shop, strict, self._read, began + self._deadline_s, self._replies)
+        if not self._asked:
+            job.reply.get_loop().call_soon(self._gather, job.reply.get_loop(), 0)
+        self._asked.append(job)
         self._waiting += 1
         try:
-            verdict, replayed = await self._served(event, began)
+            verdict = await job.reply
+            if verdict is None:
+                host = self._tocsin.host
+                verdict = build(job.event, None, mode=host.verdict_mode, fallback=host.fallback, late=True)
+        except BadEvent as error:
+            refused = [Refused(0, job.document, error)]
+            self._bury(refused, key.shop, "verdicts")
+            return _none_taken(refused, single=True)
         finally:
             self._waiting -= 1
-        return _json(200, answer_of(verdict, replayed))
+        return _json(200, answer_of(verdict, job.replayed))
 
-    async def _served(self, event: Event, began: float) -> tuple[Verdict, bool]:
-        """Return what the host says in time, or the configured fall-back; the record says which it was."""
-        job = Asked(event, began + self._deadline_s, self._replies)
-        if not self._asked:
-            # Whoever asks in the same turn of the loop is answered in the same cycle of the fold.
-            job.reply.get_loop().call_soon(self._ask)
-        self._asked.append(job)
-        verdict = await job.reply
-        if verdict is None:
-            host = self._tocsin.host
-            return build(event, None, mode=host.verdict_mode, fallback=host.fallback, late=True), False
-        return verdict, job.replayed
+    def _read(self, job: LineJob) -> Event:
+        """Return the event of a caller, through the plain door."""
+        job.document = parsed(job.line, self._tocsin.settings.max_event_bytes)
+        return self._tocsin.door.admit(
+            job.document,
+            now=self._tocsin.clock.now(),
+            live=not self._tocsin.clock.data,
+            shop=job.shop or None,
+            size=len(job.line),
+            strict=job.strict,
+        )
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, known: int) -> None:
+        """Ask for all who came, once a turn of the loop has brought nobody else: a cycle costs more than a row."""
+        came = len(self._asked)
+        if known < came < MOST_TOGETHER:
+            loop.call_soon(self._gather, loop, came)
+        else:
+            self._ask()
 
     def _ask(self) -> None:
         """Let the fold answer all who have asked since: here where it is free, else in its own thread."""
         jobs, self._asked = self._asked, []
         host = self._tocsin.host
-        if not host.answer_here(jobs):
-            for job in jobs:
-                host.ask(job)
+        if host.asks is not None:
+            host.asks.put(jobs)
+            host.ask_rows()
+            return
+        known: list[VerdictJob] = []
+        for job in jobs:
+            try:
+                job.event  # noqa: B018  read here: it may be refused
+            except (BadEvent, Retryable) as error:
+                job.refuse(job.document, error)
+            else:
+                known.append(job)
+        if known and not host.answer_here(known):
+            for one in known:
+                host.ask(one)
 
 
 _Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
