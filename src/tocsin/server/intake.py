@@ -22,13 +22,12 @@ from tocsin.server.asked import Asked, Replies
 from tocsin.server.bodies import ALONE, Cut, Gone, cut, of_lines, parsed, whole
 from tocsin.server.box import LetterBox, Refused
 from tocsin.server.problems import Problem, Refusal, headers_of, problem, problem_of
+from tocsin.server.protocol import connection_of, lines
 from tocsin.server.settling import settled
 from tocsin.server.shapes import Accepted, RefusedEvent, VerdictAnswer
 from tocsin.server.shell import SECURITY
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter
-
     from tocsin.app import Tocsin
     from tocsin.core.events import Event
     from tocsin.core.records import ApiKey
@@ -38,8 +37,10 @@ if TYPE_CHECKING:
     from tocsin.server.accounts import Accounts
     from tocsin.server.bodies import Receive, Scope, Send
     from tocsin.server.metrics import Measures
+    from tocsin.server.protocol import Connection
 
-PATHS = frozenset({"/v1/events", "/v1/verdicts"})
+PATHS = {"/v1/events": "events", "/v1/verdicts": "verdicts"}
+"""Path -> door."""
 INLINE = 64
 """Requests of more events are checked in a thread, so that a large one does not hold up the verdicts."""
 INLINE_BYTES = 512_000
@@ -52,6 +53,7 @@ GATHER_S = 0.001
 MOST_TOGETHER = 64
 MOST_WAITING = 1024
 """Verdict requests under way; beyond that the caller hears 429 at once."""
+_SECURITY = lines(SECURITY)
 
 
 @dataclass(slots=True)
@@ -74,7 +76,6 @@ class Intake:
         self._most_asked = min(settings.max_request_bytes, settings.max_event_bytes)
         self._deadline_s = settings.verdict_deadline_ms / 1000
         self._waiting = 0
-        self._counted: dict[tuple[str, int], Counter] = {}
         self._asked: list[Asked] = []
         self._replies = Replies()
         self._admitting = ThreadPoolExecutor(2, thread_name_prefix="admit")
@@ -85,26 +86,29 @@ class Intake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the path is one of ``PATHS``."""
         began = time.perf_counter()
-        door = scope["path"].removeprefix("/v1/")
+        door, connection = PATHS[scope["path"]], connection_of(scope)
         try:
-            status, body, headers = await self._answer(door, scope, receive, began)
+            status, body, headers = await self._answer(door, scope, receive, connection, began)
         except Gone:
             return
         except Refusal as refusal:
             status, body, headers = _problem(refusal.problem, refusal.headers)
-        counted = self._counted.get((door, status))
-        if counted is None:
-            counted = self._counted[door, status] = self._measures.requests.labels(door, str(status))
-        counted.inc()
+        self._measures.requests.add(door, status)
         if door == "verdicts" and status == 200:
             took = time.perf_counter() - began
-            self._measures.verdict_seconds.observe(took)
+            self._measures.verdict_seconds.add(took)
             self._tocsin.plane["verdict"].add(took)
+        if connection is not None and status in (200, 202):
+            # Not a refusal: its headers may name what the caller sent, or end the connection.
+            if connection.answer(scope, status, lines(headers) + _SECURITY, body):
+                return
         headers += SECURITY
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, door: str, scope: Scope, receive: Receive, began: float) -> _Answer:
+    async def _answer(
+        self, door: str, scope: Scope, receive: Receive, connection: Connection | None, began: float
+    ) -> _Answer:
         if scope["method"] != "POST":
             raise Refusal(405, "method-not-allowed", "this door takes POST", headers={"allow": "POST"})
         asked = dict(scope["headers"])
@@ -112,6 +116,7 @@ class Intake:
         encoding = asked.get(b"content-encoding", b"")
         body = await whole(
             receive,
+            come=None if connection is None or encoding else connection.body(scope),
             length=asked.get(b"content-length", b""),
             encoding=encoding.decode("latin-1").lower() if encoding else "",
             most=self._most_bytes if door == "events" else self._most_asked,
@@ -129,12 +134,14 @@ class Intake:
         return answer
 
     def _key(self, authorization: bytes, door: str) -> ApiKey:
-        token = bearer(authorization.decode("latin-1"))
-        if not token:
-            raise Refusal(401, "no-key", "send an API key: Authorization: Bearer KEY")
-        key = self._accounts.key(token)
+        key = self._accounts.known(authorization)
         if key is None:
-            raise Refusal(401, "unknown-key", "this key is unknown or was revoked")
+            token = bearer(authorization.decode("latin-1"))
+            if not token:
+                raise Refusal(401, "no-key", "send an API key: Authorization: Bearer KEY")
+            key = self._accounts.key(token, authorization)
+            if key is None:
+                raise Refusal(401, "unknown-key", "this key is unknown or was revoked")
         if door not in key.scopes:
             raise Refusal(403, "scope", f"this key lacks the scope {door}")
         return key
