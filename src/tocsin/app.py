@@ -31,6 +31,7 @@ from tocsin.ledger.journal import SegmentJournal
 from tocsin.ledger.keep import Keep
 from tocsin.ledger.memory import MemoryJournal, MemoryRecords
 from tocsin.ledger.models import ModelStore
+from tocsin.ledger.recorder import RecorderProcess
 from tocsin.ledger.records import SqlRecords
 from tocsin.ledger.retention import Retention
 from tocsin.ledger.snapshots import SnapshotStore
@@ -69,8 +70,6 @@ if TYPE_CHECKING:
 
 KILL_FILE = "KILL"
 LAST_ANSWERS_S = 3.0
-ASKED_PER_S = 1000.0
-"""Callers a second above which the records of their verdicts wait a little."""
 BUSY_PER_S = 20_000.0
 """Events a second above which the history waits."""
 CALLED_PER_S = 2000.0
@@ -141,7 +140,8 @@ class Tocsin:
             hasher=self.hasher,
             log_events=settings.log_events,
         )
-        self.follower = Follower(records, self.live, Busy(lambda: self.plane["verdict"].runs, ASKED_PER_S))
+        store = records.store() if isinstance(records, SqlRecords) else None
+        self.follower = Follower(records, self.live, RecorderProcess(store) if store is not None else None)
         self.casebook = Casebook(records, ceiling=Automation(settings.automation), killed=self.kill.on)
         self.casebook.campaign_factor = self.fold.budget_factor
         self.shadow = ShadowActuator()

@@ -54,6 +54,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     ``columns`` are the fields that it can be asked and ordered by, ``indexes`` the lists of columns that the store
     keeps in order; ``search`` are paths of texts (``title.en``) that ``find(search=...)`` looks through.
     ``versioned`` records are put only over their predecessor or themselves; ``optional`` columns may hold None.
+    ``usual`` are values that most rows of a column have and nobody looks for: an index that begins with the column
+    leaves those rows out.
     """
 
     kind: type[Any]
@@ -63,6 +65,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     search: tuple[str, ...] = ()
     versioned: bool = False
     optional: frozenset[str] = frozenset()
+    usual: dict[str, str] = {}
 
     def row(self, record: Any) -> dict[str, Any]:
         """Return the values of the indexed columns, ``version`` and ``search`` included where the table has them."""
@@ -159,6 +162,7 @@ def _shape(
     reals: str = "",
     indexes: str = "",
     search: str = "",
+    usual: dict[str, str] | None = None,
 ) -> Shape:
     columns = {word: _T for word in texts.split()}
     columns |= dict.fromkeys(integers.split(), _I) | dict.fromkeys(reals.split(), _R)
@@ -172,6 +176,7 @@ def _shape(
         search=tuple(search.split()),
         versioned="version" in fields,
         optional=optional,
+        usual=usual or {},
     )
 
 
@@ -211,8 +216,9 @@ SHAPES: dict[type[Any], Shape] = {
             texts="event_id event_source event_type shop subject computed served outcome",
             integers="time tau expires amount late",
             reals="score",
-            indexes="time+id served+time event_id subject",
+            indexes="tau+id served+tau+id computed+tau+id",
             search="id event_id event_type subject model",
+            usual={"served": "allow", "computed": "allow"},
         ),
         _shape(User, "users", texts="role", integers="created"),
         _shape(Session, "sessions", texts="user", integers="created expires", indexes="user expires"),
