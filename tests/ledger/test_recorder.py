@@ -314,7 +314,7 @@ def test_the_child_has_nothing_of_its_parent(store: Store, monkeypatch: pytest.M
 def test_peoples_changes_a_backup_and_a_checkpoint_go_on_beside_it(
     tmp_path: Path, records: SqlRecords, recorder: RecorderProcess
 ) -> None:
-    """While batches come as fast as they can, a put is taken, and a copy holds whole batches."""
+    """While batches come as fast as they can, a put is taken, a copy holds whole batches, a log is emptied."""
     ended = threading.Event()
     written: list[int] = []
 
@@ -344,3 +344,6 @@ def test_peoples_changes_a_backup_and_a_checkpoint_go_on_beside_it(
     assert copied.table(Switch).get("kill") == Switch(id="kill", number=19)
     copied.close()
     assert records.table(Verdict).count() == len(written) * COUNT
+    records.checkpoint()
+    assert recorder.process
+    assert (tmp_path / "records.sqlite-wal").stat().st_size == 0

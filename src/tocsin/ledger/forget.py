@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tocsin.ledger.vault import KeyVault
 
 FORGOTTEN = "[forgotten]"
-_FREE = frozenset({"evidence", "detail", "note", "args", "error"})
+FREE = frozenset({"evidence", "detail", "note", "args", "error"})
 """Members of records, and of the internal events that carry them, which may hold free text."""
 _PSEUDONYM = re.compile(rf"[a-z2-7]{{{PSEUDONYM_LENGTH}}}")
 _PAGE = 1000
@@ -132,7 +132,7 @@ def _holds(value: Any, pseudonym: str) -> bool:
 def _without_text(value: Any, pseudonym: str, free: bool = False) -> Any:
     """Return plain JSON with the texts inside its free members replaced; references to subjects stay."""
     if isinstance(value, dict):
-        return {name: _without_text(one, pseudonym, free or name in _FREE) for name, one in value.items()}
+        return {name: _without_text(one, pseudonym, free or name in FREE) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [_without_text(one, pseudonym, free) for one in value]
     if free and isinstance(value, str) and value and not value.endswith(pseudonym):

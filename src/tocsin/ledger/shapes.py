@@ -70,16 +70,15 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     def row(self, record: Any) -> dict[str, Any]:
         """Return the values of the indexed columns, ``version`` and ``search`` included where the table has them."""
         plan = _plan(self)
-        row: dict[str, Any] = {}
-        if plan.texts:
-            texts = [str(text) for text in plan.get_texts(record)]
-            joined = "".join(texts)
-            if len(joined) > LONGEST_KEY or "\0" in joined:
-                texts = [_plain(text)[:LONGEST_KEY] for text in texts]
-            row.update(zip(plan.texts, texts, strict=True))
-        for name, value in zip(plan.whole, plan.get_whole(record), strict=True):
-            usual = value is None or (value.__class__ is int and LEAST <= value <= MOST)
-            row[name] = value if usual else _whole(value)
+        texts = [*map(str, plan.get_texts(record))]
+        joined = "".join(texts)
+        if len(joined) > LONGEST_KEY or "\0" in joined:
+            texts = [_plain(text)[:LONGEST_KEY] for text in texts]
+        whole = [
+            value if value is None or (value.__class__ is int and LEAST <= value <= MOST) else _whole(value)
+            for value in plan.get_whole(record)
+        ]
+        row = dict(zip(plan.names, (*texts, *whole), strict=True))
         for name, value in zip(plan.others, plan.get_others(record), strict=True):
             row[name] = _indexed(self, name, value)
         if self.versioned:
@@ -93,9 +92,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 class _Plan:
     """How a shape's row is read off a record: many columns at once."""
 
-    texts: tuple[str, ...]
+    names: tuple[str, ...]
+    """Texts, then whole numbers."""
     get_texts: Callable[[Any], tuple[Any, ...]]
-    whole: tuple[str, ...]
     get_whole: Callable[[Any], tuple[Any, ...]]
     others: tuple[str, ...]
     get_others: Callable[[Any], tuple[Any, ...]]
@@ -114,7 +113,7 @@ def _plan(shape: Shape) -> _Plan:
         whole = tuple(name for name, kind in shape.columns.items() if kind is ColumnKind.INTEGER)
         others = tuple(name for name in shape.columns if name not in texts and name not in whole)
         found = _plans[shape.name] = _Plan(
-            texts, _reader(texts), whole, _reader(whole), others, _reader(others), _reader(shape.search)
+            texts + whole, _reader(texts), _reader(whole), others, _reader(others), _reader(shape.search)
         )
     return found
 
@@ -141,6 +140,8 @@ def _indexed(shape: Shape, name: str, value: Any) -> Any:
 
 
 def _whole(number: int) -> int:
+    if number.__class__ is bool:
+        return int(number)
     # A column holds 64 bits; the body keeps a greater number as it is.
     return max(LEAST, min(MOST, int(number)))
 
