@@ -48,6 +48,9 @@ BUSY_MS = 5000
 """How long a write waits for another process (``tocsin passwd``) before it is Retryable."""
 LONG_BUSY_MS = 30_000
 """The same where nobody waits for the write."""
+MANY_ROWS = ("cache_size=-32768", "wal_autocheckpoint=8000")
+"""For many rows at random places: 32 MB of pages in memory, and as much of a log, in which a page that changes again
+and again is written to the file once."""
 
 
 class SqlRecords:

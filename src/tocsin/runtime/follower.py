@@ -24,8 +24,8 @@ CURSOR = "cursor:verdicts"
 RECENT = 50_000
 MOST_BEHIND, WAITS_S = 20_000, 2.0
 """So many verdicts may wait to be written; then who notes more waits, too, at most so long."""
-GATHER_S = 0.2
-"""So long verdicts gather before they are written: one transaction for many costs a fraction of one for each."""
+GATHER_S = 0.5
+"""So long verdicts gather before they are written: a page of the database is written once for many of them."""
 REST_S = 60.0
 """So often the cursor moves where nothing is to be written: a start reads the journal from there on."""
 MOST_TOGETHER = 4096
@@ -73,7 +73,7 @@ class Follower:
         self._feed = feed
         self._recorder = recorder or RecorderHere(records)
         self._behind = 0
-        """Verdicts that were noted and are not written."""
+        """Verdicts and endings that were noted and are not written."""
         self._queue: queue.SimpleQueue[tuple[int, list[Verdict], list[Event]] | None] = queue.SimpleQueue()
         self._recent: OrderedDict[str, Verdict] = OrderedDict()
         self._lock = threading.Lock()
@@ -81,6 +81,8 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._idle = threading.Event()
         self._idle.set()
+        self._hurry = threading.Event()
+        """Whether somebody waits for what has been noted."""
         self._ending = threading.Event()
         self._moving = True
         """Whether the cursor moves: not past what the records did not take."""
@@ -103,6 +105,7 @@ class Follower:
     def stop(self) -> None:
         """Write what is left, then end."""
         self._ending.set()
+        self._hurry.set()
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
@@ -118,14 +121,15 @@ class Follower:
                 self._recent[verdict.id] = verdict
             while len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
-            if not self._stuck and not self._room.wait_for(self._has_room, WAITS_S):
-                self._stuck = True
+            if not self._has_room() and not self._stuck:
+                self._hurry.set()
+                self._stuck = not self._room.wait_for(self._has_room, WAITS_S)
             if not self._has_room():
                 self._give_up()
                 return
             # Under the lock: what is in the queue and the sign that nothing is must not part.
             self._idle.clear()
-            self._behind += len(verdicts)
+            self._behind += len(verdicts) + len(resolved)
             self._queue.put((seq, list(verdicts), list(resolved)))
 
     def reach(self, seq: int) -> None:
@@ -140,6 +144,7 @@ class Follower:
 
     def settle(self, timeout_s: float = 30.0) -> bool:
         """Wait until everything noted so far is written."""
+        self._hurry.set()
         return self._idle.wait(timeout_s)
 
     def _run(self) -> None:
@@ -157,7 +162,8 @@ class Follower:
             self._rest()
             return False
         if item is not None:
-            self._ending.wait(GATHER_S)
+            self._hurry.wait(GATHER_S)
+            self._hurry.clear()
         batch: list[tuple[int, list[Verdict], list[Event]]] = []
         count = 0
         while item is not None:
@@ -192,7 +198,7 @@ class Follower:
         except TocsinError:
             self._give_up()
         with self._room:
-            self._behind -= sum(len(verdicts) for _, verdicts, _ in batch)
+            self._behind -= sum(len(verdicts) + len(resolved) for _, verdicts, resolved in batch)
             self._room.notify_all()
 
     def _rest(self) -> None:
