@@ -92,7 +92,7 @@ def recorder(store: Store) -> Iterator[RecorderProcess]:
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=600)
-WHOLE = st.integers(-(2**63), 2**64 - 1)
+WHOLE = st.integers(-(10**20), 10**20)
 VERDICTS = st.builds(
     verdict,
     st.integers(0, 30),

@@ -14,7 +14,7 @@ import msgspec
 
 from tocsin.errors import Retryable
 from tocsin.ledger.helper import how_it_ended, pipes, started
-from tocsin.ledger.recording import LENGTH, Answer, Portion
+from tocsin.ledger.recording import Answer, Portion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ class RecorderProcess:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._lines = msgspec.json.Encoder().encode_lines
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -85,9 +85,9 @@ class RecorderProcess:
             self._tell(child, msgspec.json.encode(self._store) + b"\n")
         last = max(0, len(verdicts) - 1) // AT_ONCE * AT_ONCE
         for first in range(0, last + 1, AT_ONCE):
-            portion = Portion(list(verdicts[first : first + AT_ONCE]), first == last, cursor if first == last else None)
-            packed = self._encode(portion)
-            self._tell(child, len(packed).to_bytes(LENGTH, "little") + packed)
+            lines = self._lines(verdicts[first : first + AT_ONCE])
+            portion = Portion(len(lines), first == last, cursor if first == last else None)
+            self._tell(child, b"%b\n%b" % (msgspec.json.encode(portion), lines))
         self._hear(child)
 
     def _tell(self, child: subprocess.Popen[bytes], words: bytes) -> None:

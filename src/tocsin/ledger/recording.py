@@ -1,8 +1,8 @@
 """The process that writes the records of verdicts: ``python -m tocsin.ledger.recording PARENT``.
 
 It says when it is ready. The first line that it reads says where the records are and how a row is put (``Store``).
-Then come portions of verdicts, each behind its length in four bytes; the last of a batch has them all written in one
-transaction, with the cursor, and is answered with a line: empty, or the error (``Answer``).
+Then come portions of verdicts, each a line about it (``Portion``) and a line for each verdict. The last of a batch has
+them all written in one transaction, with the cursor, and is answered with a line: empty, or the error (``Answer``).
 
 It needs nothing but the standard library's SQLite: it starts in a tenth of a second. It ends with its input, and with
 the process PARENT whatever ends that.
@@ -29,8 +29,6 @@ from tocsin.ledger.shapes import SHAPES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LENGTH = 4
-"""Bytes of a portion's length, the least significant first."""
 NICE = 5
 """It gives way to those who answer callers, but not to those who can wait (19)."""
 
@@ -51,10 +49,10 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     cursor: Put
 
 
-class Portion(msgspec.Struct, frozen=True, array_like=True):
-    """A part of a batch of verdicts; with the ``last`` one come the cursor, if it moves, and the transaction."""
+class Portion(msgspec.Struct, frozen=True):
+    """A part of a batch: ``size`` bytes of verdicts; with the ``last`` come the cursor, if it moves, and the commit."""
 
-    verdicts: list[Verdict]
+    size: int
     last: bool
     cursor: Switch | None = None
 
@@ -81,11 +79,17 @@ class Writer:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._connection: sqlite3.Connection | None = None
+        self._columns = msgspec.json.Decoder(_columns_of(Verdict)).decode
         self._verdict, self._cursor = itemgetter(*store.verdicts.columns), itemgetter(*store.cursor.columns)
 
-    def rows(self, portion: Portion) -> list[tuple[Any, ...]]:
-        """Return the rows of a portion's verdicts."""
-        return [self._verdict(_row(verdict)) for verdict in portion.verdicts]
+    def rows(self, lines: bytes) -> list[tuple[Any, ...]]:
+        """Return the rows of verdicts: a line is the body of its row as it is, and only the columns are read off it."""
+        shape = SHAPES[Verdict]
+        found = []
+        for line in lines.decode().split("\n")[:-1]:
+            columns = self._columns(line)
+            found.append(self._verdict({"id": columns.id, "body": line, **shape.row(columns)}))
+        return found
 
     def write(self, rows: list[tuple[Any, ...]], cursor: Switch | None) -> None:
         """Write rows and cursor, durable when it returns; sqlite3.Error where nothing was written."""
@@ -94,7 +98,8 @@ class Writer:
         try:
             connection.executemany(self._store.verdicts.statement, rows)
             if cursor is not None:
-                connection.execute(self._store.cursor.statement, self._cursor(_row(cursor)))
+                row = {"id": cursor.id, "body": msgspec.json.encode(cursor).decode(), **SHAPES[Switch].row(cursor)}
+                connection.execute(self._store.cursor.statement, self._cursor(row))
             connection.execute("COMMIT")
         except sqlite3.Error:
             # A disk that is full may have ended the transaction already.
@@ -125,9 +130,9 @@ def main() -> None:
     given = sys.stdin.buffer
     with closing(Writer(msgspec.json.decode(given.readline(), type=Store))) as writer:
         rows: list[tuple[Any, ...]] = []
-        for portion in _portions(given):
+        for portion, lines in _portions(given):
             # Made as they come: a transaction is as short as the database lets it be, for people's changes wait for it.
-            rows += writer.rows(portion)
+            rows += writer.rows(lines)
             if portion.last:
                 together()
                 answers.write(_written(writer, rows, portion.cursor) + b"\n")
@@ -135,14 +140,14 @@ def main() -> None:
                 rows = []
 
 
-def _portions(given: IO[bytes]) -> Iterator[Portion]:
-    take = msgspec.msgpack.Decoder(Portion).decode
-    while head := given.read(LENGTH):
-        size = int.from_bytes(head, "little")
-        body = given.read(size)
-        if len(body) < size:
+def _portions(given: IO[bytes]) -> Iterator[tuple[Portion, bytes]]:
+    take = msgspec.json.Decoder(Portion).decode
+    while (head := given.readline()).endswith(b"\n"):
+        portion = take(head)
+        lines = given.read(portion.size)
+        if len(lines) < portion.size:
             return
-        yield take(body)
+        yield portion, lines
 
 
 def _written(writer: Writer, rows: list[tuple[Any, ...]], cursor: Switch | None) -> bytes:
@@ -157,9 +162,16 @@ def _written(writer: Writer, rows: list[tuple[Any, ...]], cursor: Switch | None)
     return b""
 
 
-def _row(record: Verdict | Switch) -> dict[str, Any]:
-    body = msgspec.json.encode(record).decode()
-    return {"id": record.id, "body": body, **SHAPES[type(record)].row(record)}
+def _columns_of(kind: type[msgspec.Struct]) -> type[Any]:
+    """Return a record type with those fields alone that its row reads."""
+    shape = SHAPES[kind]
+    wanted = {"id", *shape.columns, *shape.search}
+    fields = [field for field in msgspec.structs.fields(kind) if field.name in wanted]
+    return msgspec.defstruct(
+        f"Columns{kind.__name__}",
+        [(field.name, field.type) if field.required else (field.name, field.type, field.default) for field in fields],
+        kw_only=True,
+    )
 
 
 if __name__ == "__main__":
