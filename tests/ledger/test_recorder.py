@@ -156,6 +156,16 @@ def test_a_child_that_is_killed_between_batches_is_started_again(
     assert records.table(Switch).get("cursor") == cursor(2)
 
 
+def test_the_child_ends_when_its_parent_lets_it(records: SqlRecords, recorder: RecorderProcess) -> None:
+    """A service manager that tells all processes to end does not take away who writes what waits."""
+    recorder.write([verdict(1)], cursor(1))
+    first = recorder.process
+    os.kill(first, signal.SIGTERM)
+    recorder.write([verdict(2)], cursor(2))
+    assert recorder.process == first
+    assert records.table(Verdict).count() == 2
+
+
 def test_a_child_that_is_killed_amid_a_transaction_loses_and_repeats_nothing(
     tmp_path: Path, records: SqlRecords, store: Store
 ) -> None:

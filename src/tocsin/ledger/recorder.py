@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tocsin.ledger.recording import Store
 
 AT_ONCE = 32
-"""So many verdicts are packed at once, in some ten microseconds: others want the interpreter."""
+"""So many verdicts are packed at once, in some tens of microseconds: others want the interpreter."""
 _ENDS_S = 5.0
 """So long a child that has nothing left to do is given to end by itself."""
 _READ = 1 << 16
@@ -54,14 +54,14 @@ class RecorderProcess:
         twice; Misconfigured where the file is damaged or may not be written to.
         """
         try:
-            self._write(verdicts, cursor)
-        except _Died:
-            self.close()
             try:
                 self._write(verdicts, cursor)
-            except _Died as error:
+            except _Died:
                 self.close()
-                raise Retryable(f"records: the process that writes them {error}") from None
+                self._write(verdicts, cursor)
+        except _Died as error:
+            self.close()
+            raise Retryable(f"records: the process that writes them {error}") from None
         except OSError as error:
             raise Retryable(f"records: no process can be started to write them: {error.strerror}") from error
 

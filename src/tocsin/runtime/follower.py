@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections import OrderedDict
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tocsin.core.ports import Records
     from tocsin.runtime.feed import Feed
 
+log = logging.getLogger(__name__)
 CURSOR = "cursor:verdicts"
 RECENT = 50_000
 MOST_BEHIND, WAITS_S = 20_000, 2.0
@@ -124,6 +126,10 @@ class Follower:
             if not self._has_room() and not self._stuck:
                 self._hurry.set()
                 self._stuck = not self._room.wait_for(self._has_room, WAITS_S)
+                if self._stuck:
+                    log.error(
+                        "records: %d verdicts wait and none is taken; more are left to the next start", MOST_BEHIND
+                    )
             if not self._has_room():
                 self._give_up()
                 return
@@ -195,7 +201,8 @@ class Follower:
         try:
             self._write(batch)
             self._stuck = False
-        except TocsinError:
+        except TocsinError as error:
+            log.error("%s; verdicts are left to the next start", error)
             self._give_up()
         with self._room:
             self._behind -= sum(len(verdicts) + len(resolved) for _, verdicts, resolved in batch)
