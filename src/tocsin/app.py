@@ -362,9 +362,9 @@ class Tocsin:
         return self.journal.first() - 1 if isinstance(self.journal, SegmentJournal) else 0
 
     def _covered(self, seq: int) -> None:
-        """Let the journal know up to where snapshots stand for it."""
+        """Let the journal know up to where snapshots and records stand for it."""
         if self.snapshots is not None and isinstance(self.journal, SegmentJournal):
-            self.journal.covered(self.snapshots.covered())
+            self.journal.covered(min(self.snapshots.covered(), self.follower.needless))
 
     def _actuators(self) -> tuple[Actuator, ...]:
         doors: list[Actuator] = []

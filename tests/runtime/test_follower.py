@@ -226,3 +226,47 @@ def test_records_that_take_nothing_hold_nobody_up_for_long(monkeypatch: pytest.M
     follower.stop()
     assert records.table(Verdict).count({}) == 9
     assert follower.cursor <= 8
+
+
+def test_the_journal_is_held_for_what_has_not_been_written() -> None:
+    """Up to the last batch while one is on its way, up to what was reached when nothing is; not where it is refused."""
+    records = Locked()
+    recorder = Slow(records)
+    follower = Follower(records, Feed(), recorder)
+    follower.start()
+    follower.reach(3)
+    assert follower.needless == 3
+    for seq, may in ((5, True), (8, False)):
+        (recorder.may.set if may else recorder.may.clear)()
+        follower.note(seq, [judged(seq)], [])
+        follower.reach(seq + 1)
+        if may:
+            assert follower.settle(10)
+            assert follower.needless == 6
+    assert follower.needless == 5
+    records.locked = True
+    recorder.may.set()
+    assert follower.settle(10)
+    assert follower.needless == 9
+    follower.note(10, [judged(10)], [])
+    assert follower.needless == 9
+    follower.stop()
+
+
+def test_a_start_finds_in_the_journal_whatever_is_not_in_the_records(tmp_path: Path) -> None:
+    """Snapshots may stand for the fold already: a segment is kept as long as a verdict in it has not been written."""
+    tocsin = build(load({"data_dir": str(tmp_path)}, {}), clock=DataClock(START), desks=[Flood()])
+    told: list[int] = []
+    tocsin.journal.covered = told.append  # type: ignore[method-assign,union-attr]
+    assert tocsin.snapshots is not None
+    tocsin.snapshots.covered = lambda: 100  # type: ignore[method-assign]
+    slow = tocsin.follower._recorder = Slow(tocsin.records)
+    tocsin.start()
+    tocsin.follower.note(40, [judged(1)], [])
+    tocsin.follower.reach(200)
+    tocsin._covered(0)
+    slow.may.set()
+    assert tocsin.follower.settle(10)
+    tocsin._covered(0)
+    assert told == [0, 100]
+    tocsin.stop()

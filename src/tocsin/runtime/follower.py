@@ -100,6 +100,17 @@ class Follower:
         switch = self._records.table(Switch).get(CURSOR)
         return switch.number if switch is not None else 0
 
+    @property
+    def needless(self) -> int:
+        """The seq up to which no start needs the journal for the records: nothing up to there waits to be written.
+
+        Where the records do not take what they are given nothing is held for them: the journal's bound goes first.
+        """
+        # In this order: what is noted up to there was in the queue before it was reached.
+        reached = self._reached
+        with self._lock:
+            return reached if self._idle.is_set() or not self._moving else min(self._moved, reached)
+
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
