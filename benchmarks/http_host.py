@@ -88,11 +88,13 @@ class Host:
             _output(self._process).close()
 
     def cpu_s(self) -> float:
-        """Return the processor time of all its threads so far, in seconds."""
+        """Return the processor time so far, in seconds: of all its threads, and of its child processes.
+
+        A child that has ended counts as long as it was waited for, as all of the server's are.
+        """
         if self._process is None:
             raise RuntimeError("not started")
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        return _cpu_s(self._process.pid)
 
     def settled_cpu_s(self) -> float:
         """Return the same once it has nothing left to do: what it writes behind its answers counts as well."""
@@ -105,6 +107,26 @@ class Host:
                 return now
             before = now
         return before
+
+
+def _cpu_s(process: int) -> float:
+    """Return the processor time of a process, its descendants, and those of them that ended and were waited for."""
+    times: dict[int, int] = {}
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            # It ended while the others were read.
+            continue
+        times[int(folder.name)] = sum(map(int, fields[11:15]))
+        children.setdefault(int(fields[1]), []).append(int(folder.name))
+    total, waiting = 0, [process]
+    while waiting:
+        one = waiting.pop()
+        total += times.get(one, 0)
+        waiting += children.get(one, [])
+    return total / TICK
 
 
 def _listens(port: int) -> None:

@@ -31,6 +31,7 @@ from tocsin.ledger.journal import SegmentJournal
 from tocsin.ledger.keep import Keep
 from tocsin.ledger.memory import MemoryJournal, MemoryRecords
 from tocsin.ledger.models import ModelStore
+from tocsin.ledger.recorder import RecorderProcess
 from tocsin.ledger.records import SqlRecords
 from tocsin.ledger.retention import Retention
 from tocsin.ledger.snapshots import SnapshotStore
@@ -72,8 +73,6 @@ if TYPE_CHECKING:
 
 KILL_FILE = "KILL"
 LAST_ANSWERS_S = 3.0
-ASKED_PER_S = 1000.0
-"""Callers a second above which the records of their verdicts wait a little."""
 BUSY_PER_S = 20_000.0
 """Events a second above which the history waits."""
 CALLED_PER_S = 2000.0
@@ -144,7 +143,8 @@ class Tocsin:
             hasher=self.hasher,
             log_events=settings.log_events,
         )
-        self.follower = Follower(records, self.live, Busy(lambda: self.plane["verdict"].runs, ASKED_PER_S))
+        store = records.store() if isinstance(records, SqlRecords) else None
+        self.follower = Follower(records, self.live, RecorderProcess(store) if store is not None else None)
         self.casebook = Casebook(records, ceiling=Automation(settings.automation), killed=self.kill.on)
         self.casebook.campaign_factor = self.fold.budget_factor
         self.shadow = ShadowActuator()
@@ -371,9 +371,9 @@ class Tocsin:
         return self.journal.first() - 1 if isinstance(self.journal, SegmentJournal) else 0
 
     def _covered(self, seq: int) -> None:
-        """Let the journal know up to where snapshots stand for it."""
+        """Let the journal know up to where snapshots and records stand for it."""
         if self.snapshots is not None and isinstance(self.journal, SegmentJournal):
-            self.journal.covered(self.snapshots.covered())
+            self.journal.covered(min(self.snapshots.covered(), self.follower.needless))
 
     def _actuators(self) -> tuple[Actuator, ...]:
         doors: list[Actuator] = []

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from msgspec import inspect
 
 from tocsin.core.records import DeadLetter
+from tocsin.core.signal import Verdict
 from tocsin.core.vocabulary import PERSONAL
 from tocsin.errors import BadEvent, NotFound
 from tocsin.ledger.export import export, forget
+from tocsin.ledger.forget import FREE
 from tocsin.ledger.journal import SegmentJournal
 from tocsin.ledger.records import SqlRecords
 from tocsin.ledger.vault import KeyVault
@@ -126,3 +129,27 @@ def test_after_forgetting_nothing_sealed_of_the_subject_can_be_opened(tmp_path: 
     with pytest.raises(NotFound):
         here.vault.open("default", subject, late.sealed, who="w", why="y")
     here.close()
+
+
+def test_a_verdict_has_no_member_that_may_hold_free_text() -> None:
+    """Nor anything in it: so there is nothing to empty in it when its subject is forgotten."""
+    seen: set[str] = set()
+
+    def look(kind: Any) -> None:
+        for part in getattr(kind, "types", (kind,)):
+            if isinstance(part, inspect.StructType):
+                seen.update(field.encode_name for field in part.fields)
+                for field in part.fields:
+                    look(field.type)
+            elif isinstance(part, inspect.VarTupleType | inspect.ListType):
+                look(part.item_type)
+            elif isinstance(part, inspect.DictType):
+                # Names of features are names of members, too: they hold numbers alone.
+                values = getattr(part.value_type, "types", (part.value_type,))
+                assert {type(one) for one in values} <= {inspect.FloatType, inspect.IntType, inspect.NoneType}
+            else:
+                assert not isinstance(part, inspect.AnyType | inspect.RawType)
+
+    look(inspect.type_info(Verdict))
+    assert {"reasons", "features", "contribution"} <= seen
+    assert not seen & FREE

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -150,9 +153,8 @@ def test_the_questions_of_the_console_use_an_index(tmp_path: Path) -> None:
         (Incident, {}, "-updated"),
         (Action, {"state": "asked"}, "-created"),
         (Action, {"incident": "i"}, "-created"),
-        (Verdict, {}, "-time"),
-        (Verdict, {"served": "deny"}, "-time"),
-        (Verdict, {"event_id": "e"}, "-id"),
+        (Verdict, {}, "-tau"),
+        (Verdict, {"served": "deny"}, "-tau"),
         (DeadLetter, {"state": "waiting"}, "-received"),
         (Signal, {}, "-onset"),
         (Audit, {}, "-id"),
@@ -168,6 +170,86 @@ def test_the_questions_of_the_console_use_an_index(tmp_path: Path) -> None:
     records.close()
     assert len(plans) == len(questions)
     assert all("USING INDEX" in plan or "SEARCH" in plan for plan in plans), plans
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_every_page_of_verdicts_comes_from_the_index_that_knows_its_order(tmp_path: Path, first: bool) -> None:
+    """Of millions, newest first: whatever filter the door has; those that did not allow have an index of their own."""
+    records = SqlRecords(url(tmp_path))
+    plans: list[str] = []
+
+    @sqlalchemy_event.listens_for(records._readers, "before_cursor_execute")
+    def explain(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+        plan = cursor.execute("EXPLAIN QUERY PLAN " + statement, parameters).fetchall()
+        plans.append(" ".join(row[3] for row in plan))
+
+    asked: list[tuple[dict[str, Any], str]] = [
+        ({}, "tau"),
+        ({"shop": "s"}, "tau"),
+        ({"event_type": ["order.placed"]}, "tau"),
+        ({"tau__gte": 5, "tau__lt": 9}, "tau"),
+        ({"served": ["allow"]}, "tau"),
+        ({"computed": ["allow", "hold"]}, "tau"),
+        ({"served": ["deny"]}, "served_tau"),
+        ({"computed": [Decision.HOLD]}, "computed_tau"),
+        ({"served": ["deny"], "tau__gte": 5, "tau__lt": 9, "shop": "s"}, "served_tau"),
+    ]
+    for where, _ in asked:
+        records.table(Verdict).find(where, order="-tau", after="" if first else _cursor(Verdict, "-tau"))
+    records.table(Verdict).find({"served": ["deny", "hold"]}, order="-tau")
+    records.close()
+    for (where, index), plan in zip(asked, plans, strict=False):
+        assert f"USING INDEX ix_verdicts_{index}_id" in plan, where
+        assert "TEMP B-TREE" not in plan, where
+    assert "SEARCH verdicts USING INDEX ix_verdicts_served_tau_id (served=?)" in plans[-1]
+
+
+def test_an_older_database_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) -> None:
+    """Verdicts of the version before are found in the new orders, and no index is left that nothing asks for."""
+    engine = create_engine(url(tmp_path))
+    config = Config()
+    config.set_main_option("script_location", "tocsin.ledger:migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        told = {
+            "event_id": "e",
+            "event_source": "s",
+            "event_type": "t",
+            "shop": "s",
+            "subject": "",
+            "time": 5,
+            "tau": 6,
+        }
+        body = json.dumps({"id": "a", **told, "computed": "deny", "served": "deny"})
+        connection.exec_driver_sql(
+            "INSERT INTO verdicts (id, served, computed, tau, time, search, body) VALUES ('a','deny','deny',6,5,'',?)",
+            (body,),
+        )
+    engine.dispose()
+    records = SqlRecords(url(tmp_path))
+    assert [one.id for one in records.table(Verdict).find({"served": "deny"}, order="-tau")] == ["a"]
+    with records.reading() as connection:
+        names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type='index' AND tbl_name='verdicts'")
+        found = {name for (name,) in names if not name.startswith("sqlite_")}
+    assert found == {f"ix_verdicts_{name}_id" for name in ("tau", "served_tau", "computed_tau")}
+    records.close()
+
+
+def test_a_log_that_others_keep_from_being_emptied_is_told(tmp_path: Path) -> None:
+    """Who forgets must not believe that no overwritten row is left."""
+    records = SqlRecords(url(tmp_path), busy_ms=20)
+    records.table(Switch).put(Switch(id="a"))
+    with closing(sqlite3.connect(tmp_path / "records.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM switches").fetchall()
+        records.table(Switch).put(Switch(id="a", word="new"))
+        with pytest.raises(Retryable, match="not emptied"):
+            records.checkpoint()
+        other.execute("ROLLBACK")
+    records.checkpoint()
+    assert (tmp_path / "records.sqlite-wal").stat().st_size == 0
+    records.close()
 
 
 def _cursor(kind: type[Any], order: str) -> str:

@@ -13,7 +13,6 @@ from tests.runtime.test_embedded import START, Failing, Flood, payment, request
 
 from tocsin.app import Tocsin, build
 from tocsin.config import load
-from tocsin.core.records import Switch
 from tocsin.core.signal import Decision, Verdict
 from tocsin.errors import Retryable
 from tocsin.flow.wide.jit import AVAILABLE
@@ -21,11 +20,8 @@ from tocsin.ledger.memory import MemoryJournal, MemoryRecords
 from tocsin.runtime import follower as follower_module
 from tocsin.runtime import responder as responder_module
 from tocsin.runtime.clock import DataClock
-from tocsin.runtime.feed import Feed
-from tocsin.runtime.follower import CURSOR, Follower
 from tocsin.runtime.lanes import Lanes
 from tocsin.runtime.verdicts import VerdictJob
-from tocsin.runtime.verdicts import build as built
 
 LINE = b'{"id":"l%d","source":"t","type":"http.request","time":1700000000000000,"data":{"ip":"203.0.113.7","path":"/"}}'
 BROKEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -222,78 +218,6 @@ def test_a_stop_journals_what_the_last_signals_led_to(tmp_path: Path) -> None:
     types = [event.type for event in tocsin.journal.read(0)]
     assert "tocsin.signal" in types
     assert "tocsin.incident" in types
-
-
-class Locked(MemoryRecords):
-    """Records that can refuse."""
-
-    locked = False
-
-    def transaction(self) -> Any:
-        if self.locked:
-            raise Retryable("the database is locked", after_s=1)
-        return super().transaction()
-
-
-def test_the_cursor_of_verdicts_waits_for_what_the_records_did_not_take() -> None:
-    """Otherwise the next start would not write them again."""
-    records = Locked()
-    follower = Follower(records, Feed())
-    follower.start()
-    verdicts = [built(payment(n), None, mode="live", fallback=Decision.ALLOW) for n in range(3)]
-    for seq, verdict in enumerate(verdicts, 1):
-        records.locked = seq == 2
-        follower.note(seq, [verdict], [])
-        assert follower.settle(5)
-    follower.stop()
-    assert follower.failures == 1
-    assert records.table(Verdict).count({}) == 2
-    cursor = records.table(Switch).get(CURSOR)
-    assert cursor is not None and cursor.number == follower.cursor == 1
-
-
-def test_records_wait_while_callers_are_busy_but_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Meanwhile a verdict is found in memory; a bound on their number, the calm and the end have them written."""
-    monkeypatch.setattr(follower_module, "PATIENCE_S", 60.0)
-    monkeypatch.setattr(follower_module, "MOST_BEHIND", 8)
-    records, busy = MemoryRecords(), threading.Event()
-    busy.set()
-    follower = Follower(records, Feed(), busy.is_set)
-    follower.start()
-    verdicts = [built(payment(n), None, mode="live", fallback=Decision.ALLOW) for n in range(1, 30)]
-
-    def noted(start: int, stop: int) -> None:
-        for seq, verdict in enumerate(verdicts[start:stop], start + 1):
-            follower.note(seq, [verdict], [])
-
-    noted(0, 3)
-    assert not follower.settle(0.5)
-    assert records.table(Verdict).count({}) == 0 and follower.verdict(verdicts[2].id) == verdicts[2]
-    noted(3, 10)
-    assert follower.settle(10) and records.table(Verdict).count({}) == 10
-    noted(10, 12)
-    busy.clear()
-    assert follower.settle(10) and records.table(Verdict).count({}) == 12
-    busy.set()
-    noted(12, 15)
-    follower.stop()
-    assert records.table(Verdict).count({}) == 15 and follower.cursor == 15
-
-
-def test_a_cursor_that_rests_stays_behind_what_was_not_written() -> None:
-    """A quiet cursor follows what has been noted, but not past verdicts that the records did not take."""
-    for locked in (False, True):
-        records = Locked()
-        follower = Follower(records, Feed())
-        follower.start()
-        records.locked = locked
-        follower.note(3, [built(payment(1), None, mode="live", fallback=Decision.ALLOW)], [])
-        follower.reach(3)
-        assert follower.settle(5)
-        records.locked = False
-        follower.reach(900)
-        follower.stop()
-        assert follower.cursor == (0 if locked else 900)
 
 
 def test_a_quiet_shop_reads_little_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

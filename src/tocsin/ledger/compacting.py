@@ -10,10 +10,8 @@ else wants to) or ``usual``.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +22,7 @@ import msgspec
 from tocsin.errors import Misconfigured, Retryable
 from tocsin.ledger.disk import Disk
 from tocsin.ledger.files import File, Files, alone
+from tocsin.ledger.helper import bound
 from tocsin.ledger.keep import Keep
 from tocsin.ledger.shelf import Closed
 
@@ -31,10 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 IDLE, USUAL = "idle", "usual"
-READY = b"\n"
-"""The first byte that it says: from now on it ends with its parent."""
 _NICE = 19
-_PR_SET_PDEATHSIG = 1
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,21 +74,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> None:
     """Do task after task."""
-    parent, priority = int(sys.argv[1]), sys.argv[2]
-
-    def together() -> None:
-        # Where the system sends no signal at the parent's end, that end shows in whose child this is.
-        if os.getppid() != parent:
-            os._exit(1)
-
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    together()
-    # Answers alone go to the parent: whatever a library prints is for the log.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    answers.write(READY)
-    answers.flush()
+    together, answers = bound(int(sys.argv[1]))
+    priority = sys.argv[2]
     if priority == IDLE:
         _step_back()
     # Events by the thousand, none in a circle: the collector would look at all of them for nothing.

@@ -12,15 +12,15 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from enum import Enum
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from tocsin.errors import Retryable
 from tocsin.ledger.compacting import IDLE, USUAL, Answer, Task
+from tocsin.ledger.helper import how_it_ended, pipes, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,22 +161,13 @@ class WriterProcess:
         if self._child is not None and self._priority != priority:
             self.close()
         if self._child is None:
-            # Settings may hold secrets, and it needs none. Not from the working folder (-P), and in a group of its own:
-            # a terminal's interrupt is for the parent, which knows what to do.
-            settings = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
-            command = [sys.executable, "-P", "-m", "tocsin.ledger.compacting", str(os.getpid()), priority]
-            self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=settings | _ALONE, process_group=0
-            )
+            self._child = started("tocsin.ledger.compacting", priority, settings=_ALONE)
             self._priority, self._stopped = priority, False
-            # A byte says that from now on it ends with this process. Stopped before, it would outlive it.
-            if not os.read(_pipes(self._child)[1].fileno(), 1):
-                raise self._died(self._child)
         return self._child
 
     def _asked(self, child: subprocess.Popen[bytes], task: Task, pace: Callable[[], Pace]) -> Answer | None:
         """Return what the child answers, None where it is to end before."""
-        given, heard = (pipe.fileno() for pipe in _pipes(child))
+        given, heard = (pipe.fileno() for pipe in pipes(child))
         try:
             os.write(given, msgspec.json.encode(task) + b"\n")
         except BrokenPipeError:
@@ -201,8 +192,7 @@ class WriterProcess:
             self._stopped = not run
 
     def _died(self, child: subprocess.Popen[bytes]) -> Retryable:
-        code = child.wait()
-        ended = f"was ended by signal {-code}" if code < 0 else f"ended with {code}, see the log"
+        ended = how_it_ended(child)
         return Retryable(
             f"history: the process that writes it {ended}; it needs half a GB of memory and is tried again"
         )
@@ -211,7 +201,7 @@ class WriterProcess:
         child, self._child = self._child, None
         if child is None:
             return
-        for pipe in _pipes(child):
+        for pipe in pipes(child):
             pipe.close()
         child.kill()
         self._dying = [one for one in (*self._dying, child) if not _ended(one)]
@@ -223,9 +213,3 @@ def _ended(child: subprocess.Popen[bytes]) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    if child.stdin is None or child.stdout is None:
-        raise RuntimeError("a child without its pipes")
-    return child.stdin, child.stdout

@@ -6,6 +6,7 @@
    free text (class masked) and text that the vocabulary does not know are taken out of the segments and of the
    history's files, which are rewritten file by file.
 3. Records lose the texts in their evidence, details, notes and arguments; dead letters lose the whole document.
+   Verdicts have none of these: they name the subject by its pseudonym, which stays.
 4. Logs of the store are emptied, so that no overwritten row is left in them.
 
 What remains is a pseudonym that nobody can resolve without knowing master key and clear key both. A replay after it
@@ -23,7 +24,7 @@ from tocsin.core.action import Action
 from tocsin.core.events import Event, Privacy, split_subject, subject_of
 from tocsin.core.incident import Incident
 from tocsin.core.records import DeadLetter
-from tocsin.core.signal import Signal, Verdict
+from tocsin.core.signal import Signal
 from tocsin.core.vocabulary import PERSONAL, VOCABULARY
 from tocsin.errors import BadEvent
 from tocsin.ledger.vault import PSEUDONYM_LENGTH
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tocsin.ledger.vault import KeyVault
 
 FORGOTTEN = "[forgotten]"
-_FREE = frozenset({"evidence", "detail", "note", "args", "error"})
+FREE = frozenset({"evidence", "detail", "note", "args", "error"})
 """Members of records, and of the internal events that carry them, which may hold free text."""
 _PSEUDONYM = re.compile(rf"[a-z2-7]{{{PSEUDONYM_LENGTH}}}")
 _PAGE = 1000
@@ -96,8 +97,7 @@ def forget(
     )
     with records.transaction():
         letters = _empty_letters(records, shop, traces)
-        changed = sum(_empty_records(records, kind, shop, target, pseudonym) for kind in (Incident, Signal, Action))
-        changed += _empty_records(records, Verdict, shop, target, pseudonym)
+        changed = sum(_empty_records(records, kind, shop, pseudonym) for kind in (Incident, Signal, Action))
         vault.audit.note(who, "forget", f"{shop}/{target}", {"why": why, "events": events, "records": changed})
     records.checkpoint()
     return Forgotten(subject=target, key=had, events=events, records=changed, letters=letters)
@@ -132,7 +132,7 @@ def _holds(value: Any, pseudonym: str) -> bool:
 def _without_text(value: Any, pseudonym: str, free: bool = False) -> Any:
     """Return plain JSON with the texts inside its free members replaced; references to subjects stay."""
     if isinstance(value, dict):
-        return {name: _without_text(one, pseudonym, free or name in _FREE) for name, one in value.items()}
+        return {name: _without_text(one, pseudonym, free or name in FREE) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [_without_text(one, pseudonym, free) for one in value]
     if free and isinstance(value, str) and value and not value.endswith(pseudonym):
@@ -150,12 +150,10 @@ def _empty_letters(records: Records, shop: str, traces: tuple[str, ...]) -> int:
     return count
 
 
-def _empty_records(records: Records, kind: type[Any], shop: str, target: str, pseudonym: str) -> int:
+def _empty_records(records: Records, kind: type[Any], shop: str, pseudonym: str) -> int:
     """Empty the texts of the records of one kind that are about the subject, whether as subject or further down."""
-    # Of verdicts there may be millions; they name the subject in an indexed column and hold no free text elsewhere.
-    where: dict[str, Any] = {"shop": shop, "subject": target} if kind is Verdict else {"shop": shop}
     table, count = records.table(kind), 0
-    for record in _every(records, kind, where):
+    for record in _every(records, kind, {"shop": shop}):
         plain = msgspec.to_builtins(record)
         if not _mentions(plain, pseudonym):
             continue

@@ -5,23 +5,40 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, create_engine, delete, event, func, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    TextClause,
+    and_,
+    create_engine,
+    delete,
+    event,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tocsin.core.ports import Page
+from tocsin.core.records import Switch
+from tocsin.core.signal import Verdict
 from tocsin.errors import Misconfigured, Retryable
 from tocsin.ledger.memory import conflict
-from tocsin.ledger.schema import TABLES
+from tocsin.ledger.recording import Put, Store
+from tocsin.ledger.refusals import refusal
+from tocsin.ledger.schema import TABLES, unusual
 from tocsin.ledger.shapes import Question, Shape, conditions_of, cursor, question, shape_of
 from tocsin.ledger.upgrade import upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sqlalchemy import Connection, Engine, Executable, Table
 
@@ -29,6 +46,11 @@ T = TypeVar("T")
 
 BUSY_MS = 5000
 """How long a write waits for another process (``tocsin passwd``) before it is Retryable."""
+LONG_BUSY_MS = 30_000
+"""The same where nobody waits for the write."""
+MANY_ROWS = ("cache_size=-32768", "wal_autocheckpoint=8000")
+"""For many rows at random places: 32 MB of pages in memory, and as much of a log, in which a page that changes again
+and again is written to the file once."""
 
 
 class SqlRecords:
@@ -99,10 +121,25 @@ class SqlRecords:
             yield fresh
 
     def checkpoint(self) -> None:
-        """Fold SQLite's write-ahead log into the file and empty it, so that no overwritten row is left in it."""
+        """Fold SQLite's write-ahead log into the file and empty it, so that no overwritten row is left in it.
+
+        Retryable where another process keeps it from being emptied.
+        """
         if self._engine.dialect.name == "sqlite":
             with self._writer, translated(), self._readers.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
+            if busy:
+                raise Retryable("records: others use the database; its log was not emptied")
+
+    def store(self) -> Store | None:
+        """Return what another process writes verdicts with; None where the records are no SQLite file."""
+        path = self._engine.url.database
+        verdicts, switches = self.table(Verdict).plain, self.table(Switch).plain
+        if not path or verdicts is None or switches is None:
+            return None
+        return Store(
+            path=str(Path(path).absolute()), pragmas=_pragmas(LONG_BUSY_MS), verdicts=verdicts, cursor=switches
+        )
 
     def close(self) -> None:
         """Let go of the store."""
@@ -120,7 +157,8 @@ class SqlTable(Generic[T]):
         self._columns = self._table.c
         self._decode = msgspec.json.Decoder(shape.kind).decode
         self._upsert = _upsert(self._table, shape, records._engine.dialect.name)
-        self._many = _plain(self._upsert, records._engine)
+        self.plain = _plain(self._upsert, records._engine)
+        """How rows are put as the driver takes them; None for other databases than SQLite."""
 
     def get(self, id: str) -> T | None:
         """Return the record of that identity, or None."""
@@ -147,13 +185,13 @@ class SqlTable(Generic[T]):
         if not rows:
             return
         with self._records.writing() as connection:
-            if self._many is None:
+            if self.plain is None:
                 connection.execute(self._upsert, rows)
             else:
-                text, values = self._many
+                values = itemgetter(*self.plain.columns)
                 for row in rows:
                     row["body"] = _to_json(row["body"])
-                connection.exec_driver_sql(text, [values(row) for row in rows])
+                connection.exec_driver_sql(self.plain.statement, [values(row) for row in rows])
 
     def find(
         self,
@@ -202,8 +240,8 @@ class SqlTable(Generic[T]):
     def _row(self, record: Any) -> dict[str, Any]:
         return {"id": str(record.id), "body": record, **self._shape.row(record)}
 
-    def _conditions(self, conditions: tuple[tuple[str, str, Any], ...]) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = []
+    def _conditions(self, conditions: tuple[tuple[str, str, Any], ...]) -> list[ColumnElement[bool] | TextClause]:
+        found: list[ColumnElement[bool] | TextClause] = []
         for name, operator, value in conditions:
             column = self._columns[name]
             if operator == "gte":
@@ -214,6 +252,10 @@ class SqlTable(Generic[T]):
                 found.append(or_(column.is_(None), column.in_([one for one in value if one is not None])))
             else:
                 found.append(column == value[0] if len(value) == 1 else column.in_(value))
+                usual = self._shape.usual.get(name)
+                if usual is not None and usual not in value:
+                    # It follows from the other one, but a database does not see that in a parameter.
+                    found.append(text(unusual(name, usual)))
         return found
 
 
@@ -250,15 +292,15 @@ def _upsert(table: Table, shape: Shape, dialect: str) -> Executable:
     return statement
 
 
-def _plain(statement: Executable, engine: Engine) -> tuple[str, Callable[[dict[str, Any]], tuple[Any, ...]]] | None:
-    """Return a statement as SQLite's driver takes it, with what puts a row in its order; None for other databases.
+def _plain(statement: Executable, engine: Engine) -> Put | None:
+    """Return a statement as SQLite's driver takes it, with the order of its values; None for other databases.
 
     Binding each row by name costs as much as the database itself.
     """
     if engine.dialect.name != "sqlite":
         return None
     compiled: Any = statement.compile(engine)  # type: ignore[attr-defined]
-    return str(compiled), itemgetter(*compiled.positiontup)
+    return Put(str(compiled), tuple(compiled.positiontup))
 
 
 def _engine(url: str, busy_ms: int, *, writes: bool) -> Engine:
@@ -272,7 +314,7 @@ def _engine(url: str, busy_ms: int, *, writes: bool) -> Engine:
         if writes:
             # The driver must not begin by itself: its BEGIN is deferred and fails later, when it meets another writer.
             connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_ms}", "secure_delete=ON"):
+        for pragma in _pragmas(busy_ms):
             connection.execute(f"PRAGMA {pragma}")
 
     if writes:
@@ -282,6 +324,10 @@ def _engine(url: str, busy_ms: int, *, writes: bool) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _pragmas(busy_ms: int) -> tuple[str, ...]:
+    return "journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_ms}", "secure_delete=ON"
 
 
 def _to_json(record: Any) -> str:
@@ -296,13 +342,7 @@ def translated() -> Iterator[None]:
     except PoolTimeout as error:
         raise Retryable("records: all connections are busy") from error
     except DatabaseError as error:
-        words = str(error.orig)
-        if "unable to open" in words or "readonly" in words:
-            raise Misconfigured(f"records: {words}; check that the folder exists and may be written to") from error
-        if isinstance(error, OperationalError):
-            raise Retryable(f"records: {words}") from error
-        if "malformed" in words or "not a database" in words:
-            raise Misconfigured(
-                f"records: the database is damaged ({words}); keep a copy and restore it (tocsin restore)"
-            ) from error
+        refused = refusal(str(error.orig), operational=isinstance(error, OperationalError))
+        if refused is not None:
+            raise refused from error
         raise

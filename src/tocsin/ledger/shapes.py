@@ -54,6 +54,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     ``columns`` are the fields that it can be asked and ordered by, ``indexes`` the lists of columns that the store
     keeps in order; ``search`` are paths of texts (``title.en``) that ``find(search=...)`` looks through.
     ``versioned`` records are put only over their predecessor or themselves; ``optional`` columns may hold None.
+    ``usual`` are values that most rows of a column have and nobody looks for: an index that begins with the column
+    leaves those rows out.
     """
 
     kind: type[Any]
@@ -63,20 +65,20 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     search: tuple[str, ...] = ()
     versioned: bool = False
     optional: frozenset[str] = frozenset()
+    usual: dict[str, str] = {}
 
     def row(self, record: Any) -> dict[str, Any]:
         """Return the values of the indexed columns, ``version`` and ``search`` included where the table has them."""
         plan = _plan(self)
-        row: dict[str, Any] = {}
-        if plan.texts:
-            texts = [str(text) for text in plan.get_texts(record)]
-            joined = "".join(texts)
-            if len(joined) > LONGEST_KEY or "\0" in joined:
-                texts = [_plain(text)[:LONGEST_KEY] for text in texts]
-            row.update(zip(plan.texts, texts, strict=True))
-        for name, value in zip(plan.whole, plan.get_whole(record), strict=True):
-            usual = value is None or (value.__class__ is int and LEAST <= value <= MOST)
-            row[name] = value if usual else _whole(value)
+        texts = [*map(str, plan.get_texts(record))]
+        joined = "".join(texts)
+        if len(joined) > LONGEST_KEY or "\0" in joined:
+            texts = [_plain(text)[:LONGEST_KEY] for text in texts]
+        whole = [
+            value if value is None or (value.__class__ is int and LEAST <= value <= MOST) else _whole(value)
+            for value in plan.get_whole(record)
+        ]
+        row = dict(zip(plan.names, (*texts, *whole), strict=True))
         for name, value in zip(plan.others, plan.get_others(record), strict=True):
             row[name] = _indexed(self, name, value)
         if self.versioned:
@@ -90,9 +92,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 class _Plan:
     """How a shape's row is read off a record: many columns at once."""
 
-    texts: tuple[str, ...]
+    names: tuple[str, ...]
+    """Texts, then whole numbers."""
     get_texts: Callable[[Any], tuple[Any, ...]]
-    whole: tuple[str, ...]
     get_whole: Callable[[Any], tuple[Any, ...]]
     others: tuple[str, ...]
     get_others: Callable[[Any], tuple[Any, ...]]
@@ -111,7 +113,7 @@ def _plan(shape: Shape) -> _Plan:
         whole = tuple(name for name, kind in shape.columns.items() if kind is ColumnKind.INTEGER)
         others = tuple(name for name in shape.columns if name not in texts and name not in whole)
         found = _plans[shape.name] = _Plan(
-            texts, _reader(texts), whole, _reader(whole), others, _reader(others), _reader(shape.search)
+            texts + whole, _reader(texts), _reader(whole), others, _reader(others), _reader(shape.search)
         )
     return found
 
@@ -138,6 +140,8 @@ def _indexed(shape: Shape, name: str, value: Any) -> Any:
 
 
 def _whole(number: int) -> int:
+    if number.__class__ is bool:
+        return int(number)
     # A column holds 64 bits; the body keeps a greater number as it is.
     return max(LEAST, min(MOST, int(number)))
 
@@ -159,6 +163,7 @@ def _shape(
     reals: str = "",
     indexes: str = "",
     search: str = "",
+    usual: dict[str, str] | None = None,
 ) -> Shape:
     columns = {word: _T for word in texts.split()}
     columns |= dict.fromkeys(integers.split(), _I) | dict.fromkeys(reals.split(), _R)
@@ -172,6 +177,7 @@ def _shape(
         search=tuple(search.split()),
         versioned="version" in fields,
         optional=optional,
+        usual=usual or {},
     )
 
 
@@ -211,8 +217,9 @@ SHAPES: dict[type[Any], Shape] = {
             texts="event_id event_source event_type shop subject computed served outcome",
             integers="time tau expires amount late",
             reals="score",
-            indexes="time+id served+time event_id subject",
+            indexes="tau+id served+tau+id computed+tau+id",
             search="id event_id event_type subject model",
+            usual={"served": "allow", "computed": "allow"},
         ),
         _shape(User, "users", texts="role", integers="created"),
         _shape(Session, "sessions", texts="user", integers="created expires", indexes="user expires"),

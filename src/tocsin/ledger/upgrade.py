@@ -11,7 +11,7 @@ from tocsin.errors import Misconfigured
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0002"
+HEAD = "0003"
 """Revision of the newest migration; a test holds it to what the folder says."""
 
 

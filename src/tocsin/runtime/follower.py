@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
-import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -15,50 +15,81 @@ from tocsin.core.signal import Verdict
 from tocsin.errors import TocsinError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from tocsin.core.events import Event
     from tocsin.core.ports import Records
     from tocsin.runtime.feed import Feed
 
+log = logging.getLogger(__name__)
 CURSOR = "cursor:verdicts"
 RECENT = 50_000
-GATHER_S = 0.2
-"""So long verdicts gather before they are written: one transaction for many costs a fraction of one for each."""
-AT_ONCE, BREATH_S = 32, 0.002
-"""So many records are put at once, then others get the interpreter: a caller must not wait for hundreds of them."""
+MOST_BEHIND, WAITS_S = 20_000, 2.0
+"""So many verdicts may wait to be written; then who notes more waits, too, at most so long."""
+GATHER_S = 0.5
+"""So long verdicts gather before they are written: a page of the database is written once for many of them."""
 REST_S = 60.0
 """So often the cursor moves where nothing is to be written: a start reads the journal from there on."""
-MOST_TOGETHER = 1024
+MOST_TOGETHER = 4096
 """Verdicts in one transaction, about: people's own changes wait for it."""
-PATIENCE_S = 5.0
-MOST_BEHIND = 20_000
-"""While callers ask by the thousand their verdicts wait to be recorded, at most so long or so many of them: who asks
-for one of them finds it in memory (``RECENT``), and a caller is answered in two thirds of the time."""
+
+
+class Recorder(Protocol):
+    """Writes verdicts to the records; for one thread."""
+
+    def write(self, verdicts: Sequence[Verdict], cursor: Switch | None) -> None:
+        """Put verdicts and, where it moves, the cursor: all durable when it returns, or nothing is and it raises."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+class RecorderHere:
+    """Writes in the thread that asks."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def write(self, verdicts: Sequence[Verdict], cursor: Switch | None) -> None:
+        """Write, as ``Recorder`` says."""
+        with self._records.transaction():
+            self._records.table(Verdict).put_many(verdicts)
+            if cursor is not None:
+                self._records.table(Switch).put(cursor)
+
+    def close(self) -> None:
+        """Do nothing: it holds nothing."""
 
 
 class Follower:
     """Puts verdicts and their endings into the records, in journal order, in batches, with its own cursor.
 
     What it has not written when the process dies is written again from the journal: the cursor moves in the same
-    transaction as the rows. While ``busy()`` it puts off what can wait.
+    transaction as the rows. ``recorder`` writes to ``records``; without one they are written in the follower's thread.
     """
 
-    def __init__(self, records: Records, feed: Feed, busy: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, records: Records, feed: Feed, recorder: Recorder | None = None) -> None:
         self._records = records
         self._feed = feed
-        self._busy = busy
+        self._recorder = recorder or RecorderHere(records)
         self._behind = 0
-        """Verdicts that were noted and are not written."""
+        """Verdicts and endings that were noted and are not written."""
         self._queue: queue.SimpleQueue[tuple[int, list[Verdict], list[Event]] | None] = queue.SimpleQueue()
         self._recent: OrderedDict[str, Verdict] = OrderedDict()
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._idle = threading.Event()
         self._idle.set()
+        self._hurry = threading.Event()
+        """Whether somebody waits for what has been noted."""
         self._ending = threading.Event()
         self._moving = True
         """Whether the cursor moves: not past what the records did not take."""
+        self._stuck = False
+        """Whether the records take nothing: then nobody waits for them."""
         self._reached = self._moved = 0
         """Up to which seq everything has been noted, and where this run has put the cursor."""
         self.failures = 0
@@ -69,6 +100,17 @@ class Follower:
         switch = self._records.table(Switch).get(CURSOR)
         return switch.number if switch is not None else 0
 
+    @property
+    def needless(self) -> int:
+        """The seq up to which no start needs the journal for the records: nothing up to there waits to be written.
+
+        Where the records do not take what they are given nothing is held for them: the journal's bound goes first.
+        """
+        # In this order: what is noted up to there was in the queue before it was reached.
+        reached = self._reached
+        with self._lock:
+            return reached if self._idle.is_set() or not self._moving else min(self._moved, reached)
+
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
@@ -76,20 +118,35 @@ class Follower:
     def stop(self) -> None:
         """Write what is left, then end."""
         self._ending.set()
+        self._hurry.set()
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
 
     def note(self, seq: int, verdicts: Sequence[Verdict], resolved: Sequence[Event]) -> None:
-        """Take verdicts and ``verdict.resolved`` events up to journal position ``seq``; returns at once."""
-        with self._lock:
+        """Take verdicts and ``verdict.resolved`` events up to journal position ``seq``.
+
+        Returns at once, unless ``MOST_BEHIND`` verdicts wait to be written: then it waits for room. Where the records
+        take nothing for ``WAITS_S`` it waits no longer; what has no room then is written after the next start.
+        """
+        with self._room:
             for verdict in verdicts:
                 self._recent[verdict.id] = verdict
             while len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
+            if not self._has_room() and not self._stuck:
+                self._hurry.set()
+                self._stuck = not self._room.wait_for(self._has_room, WAITS_S)
+                if self._stuck:
+                    log.error(
+                        "records: %d verdicts wait and none is taken; more are left to the next start", MOST_BEHIND
+                    )
+            if not self._has_room():
+                self._give_up()
+                return
             # Under the lock: what is in the queue and the sign that nothing is must not part.
             self._idle.clear()
-            self._behind += len(verdicts)
+            self._behind += len(verdicts) + len(resolved)
             self._queue.put((seq, list(verdicts), list(resolved)))
 
     def reach(self, seq: int) -> None:
@@ -104,51 +161,63 @@ class Follower:
 
     def settle(self, timeout_s: float = 30.0) -> bool:
         """Wait until everything noted so far is written."""
+        self._hurry.set()
         return self._idle.wait(timeout_s)
 
     def _run(self) -> None:
-        while True:
-            try:
-                item = self._queue.get(timeout=REST_S)
-            except queue.Empty:
-                self._rest()
-                continue
-            if item is not None:
-                self._give_way()
-            batch: list[tuple[int, list[Verdict], list[Event]]] = []
-            count = 0
-            while item is not None:
-                batch.append(item)
-                count += len(item[1])
-                if count >= MOST_TOGETHER or self._queue.empty():
-                    self._try(batch)
-                    batch, count = [], 0
-                item = None if self._queue.empty() else self._queue.get()
-            if batch:
-                self._try(batch)
-            with self._lock:
-                if self._queue.empty():
-                    self._idle.set()
-            if self._ending.is_set() and self._queue.empty():
-                self._rest()
-                return
+        try:
+            while not self._step():
+                pass
+        finally:
+            self._recorder.close()
 
-    def _give_way(self) -> None:
-        """Let verdicts gather, and longer while callers are busy; at the end nothing is waited for."""
-        until = time.monotonic() + PATIENCE_S
-        self._ending.wait(GATHER_S)
-        while self._behind < MOST_BEHIND and time.monotonic() < until and not self._ending.is_set() and self._busy():
-            self._ending.wait(GATHER_S)
+    def _step(self) -> bool:
+        """Write what waits, or rest; return whether that was the end."""
+        try:
+            item = self._queue.get(timeout=REST_S)
+        except queue.Empty:
+            self._rest()
+            return False
+        if item is not None:
+            self._hurry.wait(GATHER_S)
+            self._hurry.clear()
+        batch: list[tuple[int, list[Verdict], list[Event]]] = []
+        count = 0
+        while item is not None:
+            batch.append(item)
+            count += len(item[1])
+            if count >= MOST_TOGETHER or self._queue.empty():
+                self._try(batch)
+                batch, count = [], 0
+            item = None if self._queue.empty() else self._queue.get()
+        if batch:
+            self._try(batch)
+        with self._lock:
+            if self._queue.empty():
+                self._idle.set()
+        if self._ending.is_set() and self._queue.empty():
+            self._rest()
+            return True
+        return False
+
+    def _has_room(self) -> bool:
+        return self._behind < MOST_BEHIND
+
+    def _give_up(self) -> None:
+        """Leave it: the rows are in the journal, and are written after the next start, from where the cursor stands."""
+        self.failures += 1
+        self._moving = False
 
     def _try(self, batch: Sequence[tuple[int, list[Verdict], list[Event]]]) -> None:
         try:
             self._write(batch)
-        except TocsinError:
-            # The rows are in the journal: they are written again at the next start, from where the cursor stands.
-            self.failures += 1
-            self._moving = False
-        with self._lock:
-            self._behind -= sum(len(verdicts) for _, verdicts, _ in batch)
+            self._stuck = False
+        except TocsinError as error:
+            log.error("%s; verdicts are left to the next start", error)
+            self._give_up()
+        with self._room:
+            self._behind -= sum(len(verdicts) + len(resolved) for _, verdicts, resolved in batch)
+            self._room.notify_all()
 
     def _rest(self) -> None:
         """Where nothing waits to be written, let the cursor follow what has been noted."""
@@ -163,7 +232,6 @@ class Follower:
             self.failures += 1
 
     def _write(self, batch: Sequence[tuple[int, list[Verdict], list[Event]]]) -> None:
-        table = self._records.table(Verdict)
         changed: dict[str, Verdict] = {}
         for _, verdicts, resolved in batch:
             for verdict in verdicts:
@@ -173,15 +241,11 @@ class Follower:
                 found = changed.get(id) or self.verdict(id)
                 if found is not None:
                     changed[id] = msgspec.structs.replace(found, outcome=str(event.data["outcome"]))
-        records = list(changed.values())
-        with self._records.transaction():
-            for start in range(0, len(records), AT_ONCE):
-                if start:
-                    self._ending.wait(BREATH_S)
-                table.put_many(records[start : start + AT_ONCE])
-            if self._moving:
-                self._records.table(Switch).put(Switch(id=CURSOR, number=batch[-1][0]))
-                self._moved = batch[-1][0]
+        seq = batch[-1][0]
+        moves = self._moving
+        self._recorder.write(list(changed.values()), Switch(id=CURSOR, number=seq) if moves else None)
+        if moves:
+            self._moved = seq
         with self._lock:
             for id, verdict in changed.items():
                 if verdict.outcome and id in self._recent:
