@@ -53,7 +53,7 @@ def compiled(function: F, sources: Path, **options: Any) -> F:
     config.CACHE_DIR = str(cache_folder(sources))
     try:
         njit: Any = numba.njit
-        found: F = njit(nogil=True, error_model="numpy", **options)(function)
+        found: F = njit(**{"nogil": True, "error_model": "numpy", **options})(function)
     finally:
         config.CACHE_DIR = before
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,11 +23,18 @@ if not AVAILABLE:
 from tocsin.flow.machine import machine as module
 from tocsin.flow.machine import tables
 from tocsin.flow.machine.assembly import Foreign, assembled
+from tocsin.flow.wide.lines import LineRows
 
 from .running import at_once, expected, machine_of, one_by_one
 
 SCOPE = RULE.narrow((), FEATURES)
 EDGES = (0, 1, -1, 2, -2, 3, 7, 2**31, 2**62, 2**63 - 1, -(2**63), -(2**63) + 1)
+
+
+def picked(sample: Sample) -> Any:
+    """Return the lines of a sample, each named by its row of the chunk."""
+    lines: Any = sample.lines
+    return LineRows(lines.chunk, index=np.arange(lines.n))
 
 
 def compared(seed: int, count: int, rows: int) -> list[str]:
@@ -38,7 +47,8 @@ def compared(seed: int, count: int, rows: int) -> list[str]:
         alone = [sample.alone(program) for program in programs]
         for program, want, got in zip(programs, alone, one_by_one(machine, sample, 30), strict=True):
             found += differences(program, want, got)
-        for name, batch in (("events", sample.wide), ("lines", sample.lines)):
+        batches = (("events", sample.wide), ("lines", sample.lines), ("picked lines", picked(sample)))
+        for name, batch in batches:
             if at_once(machine, sample, batch) != expected(alone):
                 found.append(f"{name}: {[program.text for program in programs]}")
     return found

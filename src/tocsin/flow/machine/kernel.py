@@ -25,9 +25,8 @@ from tocsin.flow.machine.columns import (
     between,
     checked,
     chosen,
-    conjoined,
+    connected,
     converted,
-    disjoined,
     divide_ints,
     multiply_ints,
     negate_ints,
@@ -217,11 +216,11 @@ def run(
                             quiet = e < 0
                             pc = end if quiet else e
                     elif op == ops.AND:
-                        if not conjoined(c, a, b, d, m):
+                        if not connected(c, a, b, d, m, ZERO):
                             quiet = e < 0
                             pc = end if quiet else e
                     elif op == ops.OR:
-                        if not disjoined(c, a, b, d, m):
+                        if not connected(c, a, b, d, m, ONE):
                             pc = e
                     elif op == ops.TEXT_WORD:
                         against(v, c, a, memory[U(words + k)], d, m, e)

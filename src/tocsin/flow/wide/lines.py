@@ -18,6 +18,7 @@ from tocsin.flow.wide.scan_checks import HEADS, MISSING, TEXT
 from tocsin.flow.wide.scan_chunk import CAPACITY, Chunk
 from tocsin.flow.wide.sip import sip_spans
 
+NO_INDEX = np.zeros(0, np.int64)
 __all__ = ["CAPACITY", "Chunk", "LineItems", "LineRows"]
 
 
@@ -84,6 +85,11 @@ class LineRows(PlainBatch, Cells):
         picked: np.ndarray = column[self._slice] if self._index is None else column[self._index]
         return picked
 
+    @property
+    def whereabouts(self) -> tuple[np.ndarray, int]:
+        """Which rows of the chunk: (int64 [n], 0), or (none, the first) where they are side by side."""
+        return (NO_INDEX, self._slice.start) if self._index is None else (self._index, 0)
+
     def pick(self, rows: np.ndarray) -> LineRows:
         """Return the batch of these rows (positions, ascending); itself where they are all."""
         if len(rows) == self.n:
@@ -129,13 +135,11 @@ class LineRows(PlainBatch, Cells):
     @property
     def shop_hashes(self) -> np.ndarray:
         """Hashes of the shops."""
-        return self._once(("shop hashes",), lambda: self._coded(self.names.shops, self.shops))
+        return self._once(("shop hashes",), lambda: self.live().shop_hashes[self.shops])
 
     def of_type(self, *types: str) -> np.ndarray:
         """Return the bool mask [n] of the rows of these event types."""
-        mask = np.zeros(self.n, bool)
-        for name in types:
-            mask |= self.kinds == self.names.declare_type(name)
+        mask: np.ndarray = self.names.among(types)[self.kinds]
         return mask
 
     def column(self, name: str) -> Column:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tocsin.flow.distinct import value_of
 from tocsin.flow.view import key_of
+from tocsin.flow.wide.jit import woven
 from tocsin.flow.wide.prefetch import prefetch
 from tocsin.flow.wide.scan_bytes import PAD, copied, put_byte, uncounted
 from tocsin.flow.wide.scan_checks import BOOL, FLOAT, INT, TEXT
@@ -25,6 +26,37 @@ AHEAD = 12
 _EXACT = 1 << 53
 _LENGTH = np.uint64(0xFFFFFFFF)
 _OVER = 2.0**63
+
+
+@woven
+def is_left(tag: Any, cell: Any, what: Any) -> Any:
+    """Return whether a cell, int64, is hashed as what Python writes it out as."""
+    if what == TEXTS:
+        return False
+    return tag in (FLOAT, BOOL) or (tag == INT and (cell > _EXACT or cell < -_EXACT))
+
+
+@woven
+def hashed_cell(
+    tag: Any, cell: Any, text: np.ndarray, digits: np.ndarray, what: Any, k0: np.uint64, k1: np.uint64
+) -> Any:
+    """Return the hash of a text, or of an integer in its decimal form, from its cell, int64."""
+    if tag == TEXT:
+        return sip_padded(text, (cell >> 32) & 0xFFFFFFFF, cell & 0xFFFFFFFF, k0, k1)
+    at, value = np.int64(0), cell
+    if what == IDENTITIES:
+        put_byte(digits, at, np.int64(0))
+        at += 1
+    if value < 0:
+        put_byte(digits, at, np.int64(0x2D))
+        at += 1
+        value = -value
+    at = put_integer(digits, at, value)
+    if what == IDENTITIES:
+        put_byte(digits, at, np.int64(0x2E))
+        put_byte(digits, at + 1, np.int64(0x30))
+        at += 2
+    return sip_padded(digits, np.int64(0), at, k0, k1)
 
 
 @uncounted
@@ -46,33 +78,13 @@ def _hash_cells(
         if ahead < n and tags[ahead] == TEXT:
             prefetch(text, np.int64(cells[ahead] >> U(32)))
             prefetch(text, np.int64(cells[ahead] >> U(32)) + np.int64(cells[ahead] & U(0xFFFFFFFF)))
-        tag = tags[row]
+        tag, cell = np.int64(tags[row]), np.int64(cells[row])
         out[row] = U(0)
-        if tag == TEXT:
-            out[row] = sip_padded(text, np.int64(cells[row] >> U(32)), np.int64(cells[row] & U(0xFFFFFFFF)), k0, k1)
-        elif what != TEXTS and tag == INT:
-            value = np.int64(cells[row])
-            if value > _EXACT or value < -_EXACT:
-                left[count] = row
-                count += 1
-                continue
-            at = np.int64(0)
-            if what == IDENTITIES:
-                put_byte(digits, at, np.int64(0))
-                at += 1
-            if value < 0:
-                put_byte(digits, at, np.int64(0x2D))
-                at += 1
-                value = -value
-            at = put_integer(digits, at, value)
-            if what == IDENTITIES:
-                put_byte(digits, at, np.int64(0x2E))
-                put_byte(digits, at + 1, np.int64(0x30))
-                at += 2
-            out[row] = sip_padded(digits, np.int64(0), at, k0, k1)
-        elif what != TEXTS and tag in (FLOAT, BOOL):
+        if is_left(tag, cell, what):
             left[count] = row
             count += 1
+        elif tag == TEXT or (what != TEXTS and tag == INT):
+            out[row] = hashed_cell(tag, cell, text, digits, what, k0, k1)
     return count
 
 

@@ -94,14 +94,20 @@ def sip_padded(data: np.ndarray, start: Any, length: Any, k0: np.uint64, k1: np.
     return v0 ^ v1 ^ v2 ^ v3
 
 
+@woven
+def joined(key: Any, shop: Any) -> Any:
+    """Return the hash of a key inside a shop; the twin of ``hashing.joined``."""
+    x = key + (shop | U(1)) * U(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> U(33))) * U(0xFF51AFD7ED558CCD)
+    x = (x ^ (x >> U(33))) * U(0xC4CEB9FE1A85EC53)
+    return x ^ (x >> U(33))
+
+
 @kernel
 def join(hashes: np.ndarray, shops: np.ndarray) -> None:
-    """Mix the hash of each key's shop into it, where it stands; the twin of ``hashing.joined_columns``."""
+    """Mix the hash of each key's shop into it, where it stands."""
     for row in range(len(hashes)):
-        x = hashes[row] + (shops[row] | U(1)) * U(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> U(33))) * U(0xFF51AFD7ED558CCD)
-        x = (x ^ (x >> U(33))) * U(0xC4CEB9FE1A85EC53)
-        hashes[row] = x ^ (x >> U(33))
+        hashes[row] = joined(hashes[row], shops[row])
 
 
 @kernel

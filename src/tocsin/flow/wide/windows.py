@@ -8,13 +8,15 @@ of more than 1 h with a delay, an exact span with more than 1 h of it) runs on i
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 import numpy as np
 
 from tocsin.core.desk import Ratio, Window
 from tocsin.errors import Misconfigured
+from tocsin.flow.batch import FeatureTable, Laid
 from tocsin.flow.filters import filter_of, passes
 from tocsin.flow.store import SHARDS
 from tocsin.flow.view import View, reach
@@ -23,18 +25,42 @@ from tocsin.flow.wide.plan import carried, plans_of
 from tocsin.flow.wide.plane import Plane
 from tocsin.flow.wide.sketch import SketchTable
 from tocsin.flow.wide.sketched import Sketched, sketched, take_shards
-from tocsin.flow.windows import Windows, stores_of
+from tocsin.flow.windows import MOST_TABLES, Windows, stores_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from tocsin.flow.batch import PlainBatch
     from tocsin.flow.hashing import Hasher
     from tocsin.flow.wide.rows import Rows
 
 LOG_EVENTS = 32_000_000
+NO_COLUMN = np.empty(0)
 NOWHERE = -1
 """The slot of a window that another plane has taken over."""
+
+
+class Columns(Sequence[np.ndarray]):
+    """What a step returns, by slot: rows of one ``block`` float64 [., n], and what stands ``apart``."""
+
+    __slots__ = ("_places", "apart", "block")
+
+    def __init__(self, places: list[int], block: np.ndarray) -> None:
+        self._places, self.block = places, block
+        self.apart: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, slot: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, slot: slice) -> list[np.ndarray]: ...
+    def __getitem__(self, slot: int | slice) -> np.ndarray | list[np.ndarray]:
+        if isinstance(slot, slice):
+            return [self[one] for one in range(*slot.indices(len(self)))]
+        place = self._places[slot]
+        return self.block[place] if place >= 0 else self.apart.get(slot, NO_COLUMN)
 
 
 class WideWindows(Windows):
@@ -56,6 +82,11 @@ class WideWindows(Windows):
         self.planes: list[tuple[Plane, list[int]]] = []
         """Each with the slots of its windows."""
         self.sketches: list[Sketched] = []
+        self._places: list[int] = []
+        """By slot, the row of a step's block that is its column; where that stands apart ``NOWHERE``."""
+        self._height = 0
+        self._laid: dict[int, tuple[list[tuple[str, int]], dict[str, int], tuple[str, ...]]] = {}
+        """By declaration, (slots, name -> row of a step's block, names)."""
         self._peers: list[list[int]] = []
         """Slots that the plain flow keeps in one store, which all their readers read."""
 
@@ -118,28 +149,32 @@ class WideWindows(Windows):
             store.readers = frozenset().union(*(readers[slot] for slot, _ in store.windows))
         for sketch in self.sketches:
             sketch.readers = readers[sketch.slot]
+        self._places, self._height = [NOWHERE] * len(self.windows), 0
         for plane, slots in self.planes:
             plane.declare_readers([frozenset() if slot == NOWHERE else readers[slot] for slot in slots])
+            for place, slot in enumerate(slots, self._height):
+                if slot != NOWHERE:
+                    self._places[slot] = place
+            self._height += len(slots)
+        self._laid.clear()
 
-    def step(self, batch: PlainBatch) -> list[np.ndarray]:
+    def step(self, batch: PlainBatch) -> Sequence[np.ndarray]:
         """Enter and read a batch of ``Rows`` (stamped, tau ascending) in its order.
 
         Returns per slot float64 [n], NaN where the value is missing.
         """
         rows: Rows = batch  # type: ignore[assignment]
-        columns: list[np.ndarray] = [np.empty(0)] * len(self.windows)
+        columns = Columns(self._places, np.full((self._height, rows.n), np.nan))
         if not rows.n:
             return columns
+        first = 0
         for plane, slots in self.planes:
-            out = np.full((len(slots), rows.n), np.nan)
-            plane.step(rows, out)
-            for slot, column in zip(slots, out, strict=True):
-                if slot != NOWHERE:
-                    columns[slot] = column
+            plane.step(rows, columns.block[first : first + len(slots)])
+            first += len(slots)
         for sketch in self.sketches:
-            columns[sketch.slot] = sketch.step(rows)
+            columns.apart[sketch.slot] = sketch.step(rows)
         if self.stores:
-            self._step_plain(rows, columns)
+            self._step_plain(rows, columns.apart)
         taus = rows.taus
         self.tau = int(taus[-1])
         if full := sum(plane.forced for plane, _ in self.planes):
@@ -148,7 +183,20 @@ class WideWindows(Windows):
             self._hide(columns, taus)
         return columns
 
-    def _step_plain(self, rows: Rows, columns: list[np.ndarray]) -> None:
+    def table(self, declared: Sequence[Window | Ratio], columns: Sequence[np.ndarray], n: int) -> FeatureTable:
+        """Return the features of one desk by its own names, ratios included."""
+        slots, ratios = self._named(declared)
+        if ratios or not isinstance(columns, Columns) or columns.apart:
+            return super().table(declared, columns, n)
+        known = self._laid.get(id(slots))
+        if known is None or known[0] is not slots:
+            if len(self._laid) >= MOST_TABLES:
+                self._laid.clear()
+            places = {name: self._places[slot] for name, slot in slots}
+            known = self._laid[id(slots)] = slots, places, tuple(places)
+        return FeatureTable(n, Laid(columns.block, *known[1:]))
+
+    def _step_plain(self, rows: Rows, columns: dict[int, np.ndarray]) -> None:
         view = View(rows.events, self.currency, len(self.windows))
         for store in self.stores:
             if store.where and not store.each:
