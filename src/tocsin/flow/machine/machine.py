@@ -9,7 +9,7 @@ import numpy as np
 from tocsin.flow.cel_values import CAUSES
 from tocsin.flow.machine import kernel, ops
 from tocsin.flow.machine.foreign import Awaited
-from tocsin.flow.machine.laying import NO_TEXT, Layout, text_of
+from tocsin.flow.machine.laying import NO_TEXT, Layout
 from tocsin.flow.machine.link import Program
 from tocsin.flow.machine.packing import FEW, Packer
 
@@ -126,7 +126,7 @@ class Machine:
             return self.program.laid
         if batch.events.__class__ is list:
             return self.program.packed
-        return self.program.lined if text_of(batch) is not None else self.program.laid
+        return self.program.lined
 
     def _packed(self, batch: Any) -> tuple[list[int], np.ndarray]:
         """Pack events; return the jobs, (class, first, last) each, and their rows."""

@@ -96,8 +96,7 @@ class WideDeadlines:
     def _prepared(self, rows: Rows) -> list[tuple[Queue, Arrivals]]:
         """Return the deadlines that something of the batch concerns, and what; worked out once a batch."""
         if self._rows is not rows:
-            codes = [rows.kinds.item(0)] if rows.n == 1 else np.unique(rows.kinds).tolist()
-            touched = {place for code in codes for place in self.by_type.get(rows.names.types[code], ())}
+            touched = {place for code in rows.codes for place in self.by_type.get(rows.names.types[code], ())}
             self._arrivals = [
                 (self.queues[place], arrivals)
                 for place in sorted(touched)

@@ -66,12 +66,12 @@ class IdMemory:
     @property
     def seq(self) -> int:
         """The seq of the newest id."""
-        return int(self._state[table.SEQ])
+        return self._state.item(table.SEQ)
 
     @property
     def tau(self) -> int:
         """The tau of the newest id."""
-        return int(self._state[table.TAU])
+        return self._state.item(table.TAU)
 
     @property
     def forgotten_early(self) -> int:
@@ -100,8 +100,11 @@ class IdMemory:
         the same call, has the stamps that its id was accepted with.
         """
         fresh = np.empty(len(ids), np.bool_)
-        seqs, taus = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
+        seqs, taus = np.empty((2, len(ids)), np.int64)
         arrays = self._arrays
+        if len(ids) <= BATCH:
+            table.admit(*arrays, ids, times, clock, fresh, seqs, taus)
+            return fresh, seqs, taus
         for at in range(0, len(ids), BATCH):
             rows = slice(at, at + BATCH)
             table.admit(*arrays, ids[rows], times[rows], clock, fresh[rows], seqs[rows], taus[rows])

@@ -13,7 +13,7 @@ from tocsin.flow.batch import PlainBatch
 from tocsin.flow.names import ITEM_FIELDS, OTHER
 from tocsin.flow.wide import lines_columns as made
 from tocsin.flow.wide.lines_cells import Cells
-from tocsin.flow.wide.rows import ItemRows, Keyed, Rows, Typed
+from tocsin.flow.wide.rows import ItemRows, Keyed, Rows, Typed, codes_in
 from tocsin.flow.wide.scan_checks import HEADS, MISSING, TEXT
 from tocsin.flow.wide.scan_chunk import CAPACITY, Chunk
 from tocsin.flow.wide.sip import sip_spans
@@ -126,6 +126,11 @@ class LineRows(PlainBatch, Cells):
     def kinds(self) -> np.ndarray:
         """Codes of ``names.types``."""
         return self.of(self.chunk.kinds)
+
+    @property
+    def codes(self) -> list[int]:
+        """The codes of the types that there are, each once."""
+        return self._once(("codes",), lambda: codes_in(self.kinds))
 
     @property
     def shops(self) -> np.ndarray:

@@ -8,7 +8,8 @@ import numpy as np
 
 from tocsin.flow.distinct import value_of
 from tocsin.flow.view import key_of
-from tocsin.flow.wide.jit import woven
+from tocsin.flow.wide.jit import brief, woven
+from tocsin.flow.wide.memory import as_float
 from tocsin.flow.wide.prefetch import prefetch
 from tocsin.flow.wide.scan_bytes import PAD, copied, put_byte, uncounted
 from tocsin.flow.wide.scan_checks import BOOL, FLOAT, INT, TEXT
@@ -109,11 +110,24 @@ def _value(tag: int, cell: np.uint64) -> Any:
     return bool(cell) if tag == BOOL else int(cell.view(np.int64))
 
 
+@brief
+def _numbers(tags: np.ndarray, cells: np.ndarray, values: np.ndarray, present: np.ndarray) -> None:
+    for row in range(len(tags)):
+        tag = tags[row]
+        present[row] = INT <= tag <= BOOL
+        if tag == FLOAT:
+            values[row] = as_float(np.int64(cells[row]))
+        elif present[row]:
+            values[row] = np.float64(np.int64(cells[row]))
+        else:
+            values[row] = np.nan
+
+
 def numbers(tags: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (float64 [n], present [n]) of numbers and booleans, NaN where there is none."""
-    present = (tags >= INT) & (tags <= BOOL)
-    values = np.where(tags == FLOAT, cells.view(np.float64), cells.view(np.int64).astype(np.float64))
-    return np.where(present, values, np.nan), present
+    values, present = np.empty(len(tags)), np.empty(len(tags), np.bool_)
+    _numbers(tags, cells, values, present)
+    return values, present
 
 
 def fixed(tags: np.ndarray, cells: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarray]:

@@ -101,7 +101,8 @@ class Chunk:
     def clear(self) -> None:
         """Forget all rows."""
         self.tags[:, : self.n] = MISSING
-        self.frame[[H_SEQ, H_TAU], : self.n] = 0
+        self.seqs[: self.n] = 0
+        self.taus[: self.n] = 0
         self.n = self.used = self.n_items = 0
         self.kept.clear()
         self.generation += 1
@@ -216,7 +217,8 @@ class Chunk:
     def back_to(self, n: int, used: int, n_items: int) -> None:
         """Give up all rows from ``n`` on, with the text and the items that came with them."""
         self.tags[:, n : self.n] = MISSING
-        self.frame[[H_SEQ, H_TAU], n : self.n] = 0
+        self.seqs[n : self.n] = 0
+        self.taus[n : self.n] = 0
         self.kept = {row: event for row, event in self.kept.items() if row < n}
         self.n, self.used, self.n_items = n, used, n_items
 

@@ -96,8 +96,7 @@ class WideTracks:
     def _prepared(self, rows: Rows) -> list[tuple[WideTrack, Entries]]:
         """Return the series that something of the batch enters, and what; worked out once a batch."""
         if self._rows is not rows:
-            codes = [rows.kinds.item(0)] if rows.n == 1 else np.unique(rows.kinds).tolist()
-            touched = {id(track) for code in codes for track in self.by_type.get(rows.names.types[code], ())}
+            touched = {id(track) for code in rows.codes for track in self.by_type.get(rows.names.types[code], ())}
             self._entries = [
                 (track, entries)
                 for track in (self.tracks.values() if touched else ())
