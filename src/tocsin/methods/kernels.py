@@ -59,6 +59,11 @@ def compiled(function: F, sources: Path, **options: Any) -> F:
     return found
 
 
+def brief(function: F) -> F:
+    """Return the same of a function that takes microseconds: it keeps the interpreter's lock."""
+    return compiled(function, Path(__file__).parent, cache=True, fastmath=False, nogil=False) if COMPILED else function
+
+
 def kernel(function: F) -> F:
     """Return the compiled form of a function over arrays and numbers, or the function itself where numba is absent."""
     return compiled(function, Path(__file__).parent, cache=True, fastmath=False) if COMPILED else function

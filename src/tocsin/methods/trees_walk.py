@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from tocsin.methods.kernels import kernel
+from tocsin.methods.kernels import brief, kernel
 
 ZERO = 1.0000000180025095e-35
 BLOCK = 64
 """Rows that go through a tree together; their columns stay in the first-level cache beside one tree."""
+ALONE = 4
+"""Up to so many rows each goes through the trees alone."""
 TOGETHER = 16
 """Trees that a single row goes through together."""
 RIGHT, ZEROS, PRESENCE, CATEGORY = 1, 2, 4, 8
@@ -136,3 +138,20 @@ def walk_row(
         for tree in range(count):
             # ``at`` is in the order of depth: column 4 leads back to the order in which the library adds.
             out[row, trees[tree, 2]] += values[at[trees[tree, 4]], 1]
+
+
+@brief
+def walk_few(
+    x: np.ndarray,
+    columns: np.ndarray,
+    nodes: np.ndarray,
+    values: np.ndarray,
+    words: np.ndarray,
+    trees: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Do the same for few rows the shorter way, and keep the interpreter's lock."""
+    if len(x) <= ALONE:
+        walk_row(x, columns, nodes, values, words, trees, out)
+    else:
+        walk_rows(x, columns, nodes, values, words, trees, out)

@@ -35,6 +35,11 @@ def bare(function: F) -> F:
     return compiled(function, SOURCES, cache=True, fastmath=False, _nrt=False)
 
 
+def brief(function: F) -> F:
+    """Return the same of a function over few rows, which keeps the interpreter's lock."""
+    return compiled(function, SOURCES, cache=True, fastmath=False, nogil=False, _nrt=False)
+
+
 @bare
 def against(x: np.ndarray, c: np.ndarray, a: Any, k: Any, d: Any, m: int, how: int) -> None:
     """Compare a register of numbers with a constant."""

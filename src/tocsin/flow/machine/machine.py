@@ -188,8 +188,9 @@ class Machine:
     ) -> bool:
         """Run all jobs, and again what had to wait; return whether there was room for what was found."""
         program, tally = self.program, self._tally
+        through = kernel.run_few if lying[2] != program.laid else kernel.run
         while True:
-            kernel.run(
+            through(
                 how,
                 jobs,
                 len(jobs) // 3,

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from tocsin.flow.wide.bare import bare
 from tocsin.flow.wide.finish import read_all
 from tocsin.flow.wide.hops import add_to_hop, square, turn
-from tocsin.flow.wide.jit import inlined, kernel, woven
+from tocsin.flow.wide.jit import brief, inlined, kernel, woven
 from tocsin.flow.wide.keyed import LOW, find, free, insert, mixed, row_at
 from tocsin.flow.wide.layout import (
     A_BIT,
@@ -393,12 +394,8 @@ def run_table(table: Any, head: Any) -> None:
             sweep(table, tau)
 
 
-@kernel
-def run(
-    head: int,
-    out: np.ndarray,
-    default: Any,
-) -> Any:
+@bare
+def run(head: int, out: np.ndarray, default: Any) -> Any:
     """Run a staged batch and fill ``out`` float64 [windows, rows]; see ``layout.DONE`` for what is returned.
 
     ``default`` is the hash of the installation's currency. Nothing has happened where something has to grow first.
@@ -418,6 +415,12 @@ def run(
         settle(table, tau, head)
     put(head, H_TAU, tau)
     return np.int64(TRIM if begin >> SEGMENT_BITS != get(head, H_LOG_BEGIN) >> SEGMENT_BITS else DONE)
+
+
+@brief
+def run_few(head: int, out: np.ndarray, default: Any) -> Any:
+    """Run few rows as ``run`` does, and keep the interpreter's lock."""
+    return run(head, out, default)
 
 
 @kernel

@@ -19,7 +19,7 @@ import numpy as np
 from tocsin.core.events import AHEAD_LIMIT, LATE_LIMIT
 from tocsin.flow.wide import scan_values as at_
 from tocsin.flow.wide.blake import STATE_WORDS, key_state
-from tocsin.flow.wide.scan_body import scan_body
+from tocsin.flow.wide.scan_body import scan_body, scan_few
 from tocsin.flow.wide.scan_bytes import PAD
 from tocsin.flow.wide.scan_checks import CAUSES
 from tocsin.flow.wide.scan_layout import LITERALS, LONGEST_ATTRIBUTE, LONGEST_LINE
@@ -39,6 +39,8 @@ CACHE_LINES = 1 << 16
 KNOWN_FIRST = 1 << 16
 KNOWN_MOST = 1 << 22
 REPORTS = 16_384
+FEW_BYTES = 16_384
+"""Bodies of so few bytes are scanned without giving up the interpreter's lock."""
 NOTHING = bytes(PAD)
 NO_SLOW = np.zeros((0, 4), np.int64)
 _CONTROL = struct.Struct(f"={at_.CONTROLS}q")
@@ -133,7 +135,7 @@ class Scanner:
             0, 0, 0,
         )  # fmt: skip
         tables = self.tables
-        scan_body(
+        (scan_few if size - at <= FEW_BYTES else scan_body)(
             self._body,
             chunk.text,
             chunk.frame,
