@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import benchmarks
-from benchmarks.report import NoData, Options, Report
+from benchmarks.report import NoData, Options, Report, number
 
 APART = (
     {"__main__", "page", "report"}
@@ -34,22 +34,17 @@ def names() -> list[str]:
 
 
 def table(report: Report) -> Table:
-    """Return ours beside the rivals, a column a figure."""
-    keys = list(report.figures)
+    """Return a row a figure, ours with its goal, and under it the same of each rival: 80 columns are enough."""
     shown = Table(title=f"{report.name}  (seed {report.seed}, {report.seconds:.0f} s)")
-    shown.add_column("")
-    for key in keys:
-        shown.add_column(key, justify="right")
-    shown.add_row("tocsin", *(_number(report.figures[key]) for key in keys), style="bold")
-    for rival, figures in report.rivals.items():
-        shown.add_row(rival, *(_number(figures[key]) if key in figures else "" for key in keys))
-    if report.goals:
-        shown.add_row("goal", *(report.goals.get(key, "") for key in keys), style="dim")
+    shown.add_column("figure", overflow="fold")
+    shown.add_column("value", justify="right", no_wrap=True)
+    shown.add_column("goal", overflow="fold")
+    for key, value in report.figures.items():
+        shown.add_row(key, number(value), report.judged(key), style="bold")
+        for rival, figures in report.rivals.items():
+            if key in figures:
+                shown.add_row(f"  {rival}", number(figures[key]), "")
     return shown
-
-
-def _number(value: float) -> str:
-    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     for note in report.notes:
         console.print(note)
     for name, points in report.curves.items():
-        console.print(f"{name}: " + ", ".join(f"{place} {_number(value)}" for place, value in points.items()))
+        console.print(f"{name}: " + ", ".join(f"{place} {number(value)}" for place, value in points.items()))
     if given.json:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     return 0

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import operator
-import re
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.report import Report
+from benchmarks.report import Report, number
 
 DOCS = Path(__file__).parents[1] / "docs"
-_COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "=": operator.eq}
 _HEAD = """# Benchmarks
 
 <!-- Written by `python -m benchmarks.page` from the result files in docs/benchmarks/. -->
@@ -36,32 +33,19 @@ def _section(report: Report) -> str:
     keys = list(report.figures)
     lines = [f"## {report.name}", "", f"    python -m benchmarks {report.name} --seed {report.seed}", ""]
     lines += ["| | " + " | ".join(keys) + " |", "|---|" + "---:|" * len(keys)]
-    lines.append("| **tocsin** | " + " | ".join(f"**{_number(report.figures[key])}**" for key in keys) + " |")
+    lines.append("| **tocsin** | " + " | ".join(f"**{number(report.figures[key])}**" for key in keys) + " |")
     for rival, figures in report.rivals.items():
         lines.append(
-            f"| {rival} | " + " | ".join(_number(figures[key]) if key in figures else "" for key in keys) + " |"
+            f"| {rival} | " + " | ".join(number(figures[key]) if key in figures else "" for key in keys) + " |"
         )
     if report.goals:
-        lines.append("| goal | " + " | ".join(_goal(report, key) for key in keys) + " |")
+        lines.append("| goal | " + " | ".join(report.judged(key) for key in keys) + " |")
     lines += ["", *(f"- {note}" for note in report.notes)]
     for name, points in report.curves.items():
-        lines.append(f"- {name}: " + ", ".join(f"{place} {_number(value)}" for place, value in points.items()))
+        lines.append(f"- {name}: " + ", ".join(f"{place} {number(value)}" for place, value in points.items()))
     with_versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     lines += ["", f"{report.seconds:.0f} s; {with_versions}.", ""]
     return "\n".join(lines)
-
-
-def _goal(report: Report, key: str) -> str:
-    goal = report.goals.get(key, "")
-    found = re.match(r"(>=|<=|>|<|=)\s*([\d.]+)", goal)
-    if not found:
-        return goal
-    reached = _COMPARE[found[1]](report.figures[key], float(found[2]))
-    return f"{goal} ({'reached' if reached else 'missed'})"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 if __name__ == "__main__":

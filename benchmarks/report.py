@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+
+_COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "=": operator.eq}
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +35,20 @@ class Report(msgspec.Struct, kw_only=True):
     goals: dict[str, str] = {}
     """Key -> what it should be, as text for people (``>= 0.75``)."""
     notes: list[str] = []
+
+    def judged(self, key: str) -> str:
+        """Return a figure's goal and whether it was reached, as text; nothing where it has none."""
+        goal = self.goals.get(key, "")
+        found = re.match(r"(>=|<=|>|<|=)\s*([\d.]+)", goal)
+        if not found:
+            return goal
+        reached = _COMPARE[found[1]](self.figures[key], float(found[2]))
+        return f"{goal} ({'reached' if reached else 'missed'})"
+
+
+def number(value: float) -> str:
+    """Return a figure as people read it: four digits, or whole thousands."""
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 class NoData(Exception):

@@ -7,7 +7,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from tocsin.ledger.retention import Retention
 from tocsin.ledger.snapshots import SnapshotStore
 from tocsin.ledger.vault import KeyVault
 from tocsin.ledger.views import Views
+from tocsin.runtime.asklane import AskLane
 from tocsin.runtime.casebook import Casebook
 from tocsin.runtime.clock import DataClock, SystemClock
 from tocsin.runtime.embedded import EmbeddedHost
@@ -62,10 +63,12 @@ if TYPE_CHECKING:
     from tocsin.core.ports import Actuator, Records
     from tocsin.core.signal import Text
     from tocsin.flow.wide.rows import Rows
+    from tocsin.flow.wide.scan_chunk import Chunk
     from tocsin.ledger.disk import Disk
     from tocsin.ledger.snapshot_file import Snapshot
     from tocsin.runtime.lanes import Receipt
     from tocsin.runtime.stamping import Stamping
+    from tocsin.sources.lines import WideDoor
 
 KILL_FILE = "KILL"
 LAST_ANSWERS_S = 3.0
@@ -176,6 +179,7 @@ class Tocsin:
             ack_memory=settings.verdict_ack == "memory",
             plane=self.plane,
             wide=self._wide_lane(),
+            asks=self._ask_lane(),
             shop=settings.shop,
             wide_records=blocks,
         )
@@ -280,18 +284,23 @@ class Tocsin:
         """Return the lane of lines, None where the plane is not compiled."""
         if not self.fold.engine.wide:
             return None
+        most, (door, chunk) = self.settings.queue_events, self._scanning()
+        return WideLane(door, chunk, clock=self.clock, plane=self.plane, most_events=most)
+
+    def _ask_lane(self) -> AskLane | None:
+        """Return the lane of callers who wait, None where the plane is not compiled."""
+        if not self.fold.engine.wide:
+            return None
+        door, chunk = self._scanning()
+        return AskLane(door, lambda rows: chunk(capacity=rows), clock=self.clock, plane=self.plane)
+
+    def _scanning(self) -> tuple[WideDoor, Callable[..., Chunk]]:
+        """Return a door of lines of its own, and what makes chunks for it."""
         from tocsin.flow.wide.scan_chunk import Chunk
         from tocsin.sources.lines import WideDoor
 
         names = self.fold.engine.names
-        door = WideDoor(self.door, self.vault, names, self.hasher)
-        return WideLane(
-            door,
-            lambda: Chunk(names, self.hasher),
-            clock=self.clock,
-            plane=self.plane,
-            most_events=self.settings.queue_events,
-        )
+        return WideDoor(self.door, self.vault, names, self.hasher), partial(Chunk, names, self.hasher)
 
     def _snapshotter(self) -> Snapshotter | None:
         """Return who takes snapshots, None where the state is folded from the journal alone."""

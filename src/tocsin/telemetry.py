@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from itertools import accumulate
+from math import exp2, log2
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Stage:
         self.rows += rows
         self.seconds += seconds
         self.longest = max(self.longest, seconds)
-        at = int(PER_DOUBLING * math.log2(seconds / FINEST_S)) if seconds > FINEST_S else 0
-        self.bins[min(at, BINS - 1)] += 1
+        at = int(PER_DOUBLING * log2(seconds / FINEST_S)) if seconds > FINEST_S else 0
+        self.bins[at if at < BINS else -1] += 1
 
     def quantile(self, q: float) -> float:
         """Return the duration in seconds that a share ``q`` of the runs did not exceed, 0 before the first."""
@@ -60,7 +60,7 @@ def quantile(bins: Sequence[int], q: float) -> float:
     if not wanted:
         return 0.0
     at = next(at for at, seen in enumerate(accumulate(bins)) if seen >= wanted)
-    return FINEST_S * math.exp2((at + 1) / PER_DOUBLING)
+    return FINEST_S * exp2((at + 1) / PER_DOUBLING)
 
 
 class Plane:

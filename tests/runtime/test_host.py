@@ -94,7 +94,7 @@ def test_a_fold_that_fails_on_lines_answers_them_all(running: Tocsin, monkeypatc
 
 def test_a_cycle_that_fails_in_a_door_stops_the_host(running: Tocsin, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a cycle has been folded: no later event may be folded on top of it."""
-    running.host._calm = 100
+    running.host._single._calm = 100
     breaks(running, monkeypatch)
     job = VerdictJob(payment(1))
     until = time.monotonic() + 5
@@ -175,7 +175,7 @@ def test_what_must_happen_between_cycles_happens_under_load(running: Tocsin) -> 
 
 def test_a_settled_host_has_written_folded_published_and_answered(running: Tocsin) -> None:
     """Whichever lane it came by, whoever folded it."""
-    running.host._calm = 100
+    running.host._single._calm = 100
     for n in range(20):
         if n % 3:
             running.host.submit([request(n, ip=f"203.0.113.{n}")])

@@ -20,8 +20,8 @@ from tocsin.flow.wide.jit import AVAILABLE
 from tocsin.ledger.blocks import Columns
 from tocsin.ledger.disk import Disk
 from tocsin.runtime.bulk import Bulk
-from tocsin.runtime.embedded import DERIVED
 from tocsin.runtime.reading import Ahead
+from tocsin.runtime.single import DERIVED
 
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason="numba is not there")
 

@@ -158,7 +158,7 @@ def derived_id(*parts: str | int) -> str:
     ...     "ip:203.0.113.7", 5)
     True
     """
-    digest = hashlib.blake2b("\x1f".join(str(part) for part in parts).encode(), digest_size=13)
+    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=13)
     return digest.hexdigest()
 
 

@@ -134,6 +134,12 @@ class Fold:
             self._slice(batch, 0, (), folded, bulk=True)
         return folded
 
+    def step_asked(self, batch: PlainBatch) -> Folded:
+        """Fold stamped rows from outside (at least one) whose callers wait: each is given back as a ``Row``."""
+        folded = Folded()
+        self._slice(batch, 0, range(batch.n), folded, bulk=False)
+        return folded
+
     def advance(self, tau: int) -> Folded:
         """Fire what is due at or before ``tau`` while no event comes."""
         folded = Folded()

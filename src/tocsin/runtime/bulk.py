@@ -145,7 +145,7 @@ class Bulk:
         allowed: list[tuple[int, int]],
     ) -> None:
         self._host.views.note_tally(tally, folded, records, allowed)
-        self._host.pass_on(last, tau, folded, records, derived, resolved)
+        self._host.publisher.pass_on(last, tau, folded, records, derived, resolved)
 
 
 def allowed_of(wide: Iterable[Any]) -> list[tuple[int, int]]:

@@ -16,20 +16,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from itertools import islice
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from tocsin.core.events import Event
-from tocsin.core.signal import Decision, Verdict
+from tocsin.core.signal import Decision
 from tocsin.errors import Retryable
-from tocsin.runtime import verdicts as serving
-from tocsin.runtime.bulk import FOR_EVER, Bulk
+from tocsin.runtime.bulk import Bulk
 from tocsin.runtime.lanes import Lanes, Receipt, Request, Work
 from tocsin.runtime.outbox import Outbox
 from tocsin.runtime.promises import fail
-from tocsin.runtime.publishing import Cycle, Publisher, answer, refusal
-from tocsin.runtime.verdicts import VERDICT_TYPES, VerdictJob
+from tocsin.runtime.publishing import Publisher, refusal
+from tocsin.runtime.single import Single
+from tocsin.runtime.verdicts import VerdictJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -38,9 +36,10 @@ if TYPE_CHECKING:
     from tocsin.core.desk import Window
     from tocsin.core.ports import Journal
     from tocsin.core.signal import Signal
-    from tocsin.flow.fold import Fold, Folded, Row
+    from tocsin.flow.fold import Fold
     from tocsin.flow.wide.rows import Rows
     from tocsin.ledger.views import Views
+    from tocsin.runtime.asklane import AskLane, Questions
     from tocsin.runtime.bulk import WideRecords
     from tocsin.runtime.clock import DataClock, SystemClock
     from tocsin.runtime.feed import Feed
@@ -56,13 +55,6 @@ if TYPE_CHECKING:
 
 IDLE_S = 0.2
 LONGEST_PAUSE_S = 10.0
-QUICK_S = 0.005
-"""A cycle of so much processor time may run in the door's own thread; for what else the machine does it cannot help."""
-TRUSTED = 16
-"""So many quick cycles in a row earn the trust that the next is quick, too."""
-_BY_SEQ = attrgetter("seq")
-DERIVED = frozenset({"tocsin.signal", "tocsin.verdict", "tocsin.ruling", "tocsin.action", "tocsin.incident"})
-"""Internal types that the fold itself or the responder made: journaled for people and learning, not folded again."""
 
 
 class EmbeddedHost:
@@ -88,6 +80,7 @@ class EmbeddedHost:
         plane: Plane,
         wide_records: WideRecords,
         wide: WideLane | None = None,
+        asks: AskLane | None = None,
         queue_events: int = 65_536,
         batch_events: int = 1024,
         fallback: Decision = Decision.ALLOW,
@@ -100,13 +93,14 @@ class EmbeddedHost:
         self.follower = follower
         self.stamper = stamper
         self.wide = wide
+        self.asks = asks
+        """Where callers' events become rows, None where the plane is not compiled."""
         self.verdict_mode = verdict_mode
         self.fallback = fallback
         self.counters: dict[str, int] = dict.fromkeys(
             ("accepted", "duplicates", "verdicts", "verdicts_late", "verdicts_degraded", "journal_refusals", "shed"), 0
         )
         self.plane = plane
-        self._ack_memory = ack_memory
         self._shop = shop
         self._reader: Reader | None = None
         self._clock = clock
@@ -115,24 +109,23 @@ class EmbeddedHost:
         self._by_order = False
         self._patience = IDLE_S
         """How long the writer may take before what must happen between two cycles is put off."""
-        self._lanes = Lanes(most_events=queue_events, batch_events=batch_events, wide=wide)
+        self._lanes = Lanes(most_events=queue_events, batch_events=batch_events, wide=wide, asks=asks)
         self._between: deque[Callable[[], list[Event]]] = deque()
         self.warming: Warming | None = None
         """Who lets new windows catch up with the past, where the past can be read."""
         self.snapshots: Snapshotter | None = None
         """Who takes snapshots, once the installation has a place for them."""
-        self._publisher = Publisher(self, views=views, follower=follower, feed=feed, clock=clock, downstream=downstream)
-        self.faults = self._publisher.faults
+        self.publisher = Publisher(self, views=views, follower=follower, feed=feed, clock=clock, downstream=downstream)
+        self.faults = self.publisher.faults
         """Desks that raised and are left out since, with what they raised."""
-        self.unpublished = self._publisher.unpublished
+        self.unpublished = self.publisher.unpublished
         """Verdicts that are on their way to the disk."""
         self._outbox = Outbox(
-            journal, flush_keys=flush_keys, plane=plane, refused=self._publisher.refused, most_events=queue_events
+            journal, flush_keys=flush_keys, plane=plane, refused=self.publisher.refused, most_events=queue_events
         )
         self.bulk = Bulk(self, wide_records)
+        self._single = Single(self, self.publisher, ack_memory=ack_memory)
         self._started = False
-        self._calm = 0
-        """Cycles with callers in a row that were quick."""
         self._folding = threading.Lock()
         """Held by whoever stamps and folds: the host's thread, or a door that answers a caller by itself."""
         self._thread = threading.Thread(target=self._run, name="host", daemon=True)
@@ -156,12 +149,13 @@ class EmbeddedHost:
         return job
 
     def answer_here(self, jobs: list[VerdictJob]) -> bool:
-        """Answer callers in the calling thread where the fold is free just now; False, and nothing done, where not.
+        """Answer callers, and those whose rows wait, in the calling thread where the fold is free just now.
 
-        It spares them two changes of threads. Never waits; what must be on disk first is still waited for. Only while
-        answers have been quick of late: a slow desk must not hold up the door and with it everyone's deadline.
+        False, and nothing done, where it is not. It spares them two changes of threads. Never waits; what must be on
+        disk first is still waited for. Only while answers have been quick of late: a slow desk must not hold up the
+        door and with it everyone's deadline.
         """
-        if self._calm < TRUSTED or not self._folding.acquire(blocking=False):
+        if not self._single.trusted or not self._folding.acquire(blocking=False):
             return False
         whole = False
         try:
@@ -169,20 +163,27 @@ class EmbeddedHost:
                 whole = True
                 return False
             self._lanes.note_caller()
-            self._cycle(jobs, [], [])
+            if jobs:
+                self._single.cycle(jobs, [], [])
+            self._answer_rows()
             whole = True
             return True
         finally:
             if not whole:
                 # Half a cycle has been folded: nothing may come after it, as where the host's own thread fails.
                 self._fault = "a cycle failed; see the log, then start again"
-                self._publisher.degrade(jobs)
+                self._degrade(jobs)
             self._folding.release()
 
     def ask(self, job: VerdictJob) -> None:
         """Queue a caller who waits."""
         if not self._lanes.ask(job):
-            self._publisher.degrade([job])
+            self.publisher.degrade([job])
+
+    def ask_rows(self) -> None:
+        """Have the ask lane's rows answered: here where the fold is free, else in the host's own thread."""
+        if not self.answer_here([]) and not self._lanes.call():
+            self._degrade([])
 
     def between_cycles(self, action: Callable[[], list[Event]]) -> None:
         """Have something done in the host's thread with everything on disk; the events it returns are folded next."""
@@ -305,12 +306,15 @@ class EmbeddedHost:
                         break
                     self._refuse(work.bulk, work.urgent)
                     self._lanes.put_back(work.notes)
+                    with self._folding:
+                        # A door that answers by itself must have let go of what it took.
+                        self._degrade([])
                     self._refuse_lines()
                     # A full disk is asked again by the writer; here nothing is to be done but to say so.
                     time.sleep(IDLE_S / 4)
                 else:
                     with self._folding:
-                        self._work(work.urgent, work.bulk, work.notes, lines=work.lines)
+                        self._work(work)
                     if self._between:
                         with self._folding:
                             self._settle_between()
@@ -318,7 +322,7 @@ class EmbeddedHost:
                         with self._folding:
                             self.snapshots.look()
                 for barrier in work.barriers:
-                    self._outbox.put(self._publisher.mark(barrier))
+                    self._outbox.put(self.publisher.mark(barrier))
                 work = Work()
             self._by_order = self._lanes.closed and not self.refusing
         finally:
@@ -326,22 +330,31 @@ class EmbeddedHost:
             with self._folding:
                 # A door that answers by itself has ended its cycle, and begins no other.
                 self._fault = self._fault or "the host has stopped"
-            for left in (work, self._lanes.end()):
+            left_over = self._lanes.end()
+            self._degrade([])
+            for left in (work, left_over):
                 self._refuse(left.bulk, left.urgent)
                 for barrier in left.barriers:
                     fail(barrier, Retryable("the host has stopped", after_s=30.0))
             if self.wide is not None:
                 self.wide.close(refusal(self.refusing))
 
-    def _work(self, urgent: list[VerdictJob], bulk: list[Request], notes: list[Event], *, lines: bool) -> None:
-        if urgent or bulk or notes:
-            self._cycle(urgent, bulk, notes)
-        if lines and self.wide is not None:
+    def _work(self, work: Work) -> None:
+        single = work.urgent or work.bulk or work.notes
+        if work.asked:
+            self._answer_rows()
+        if single:
+            self._single.cycle(work.urgent, work.bulk, work.notes)
+        if work.lines and self.wide is not None:
             taken = self.wide.take(beside_callers=self._lanes.callers_lately)
             if taken is not None:
                 self.bulk.cycle(taken)
-        elif not (urgent or bulk or notes):
+        elif not (single or work.asked):
             self._tick()
+
+    def _answer_rows(self) -> None:
+        while self.asks is not None and (one := self.asks.take()) is not None:
+            self._single.asked(one)
 
     def _settle_between(self) -> None:
         """Do what must happen between two cycles, with everything so far on disk."""
@@ -353,7 +366,7 @@ class EmbeddedHost:
             self._patience = IDLE_S
             events = self._between.popleft()()
             if events:
-                self._cycle([], [], events)
+                self._single.cycle([], [], events)
 
     def _tick(self) -> None:
         """Where something is due and no event comes, let the journal say that time went on."""
@@ -364,110 +377,21 @@ class EmbeddedHost:
         # A bucket that a late event opened again is due when it was before: that must not be taken for a duplicate.
         self.note([Event(id=f"{due}.{self.stamper.seq}", source="tocsin", type="tocsin.tick", time=now)])
 
-    def _cycle(self, urgent: list[VerdictJob], bulk: list[Request], notes: list[Event]) -> None:
-        began = time.thread_time()
-        before = self.stamper.seq
-        # On the data's clock nothing is ahead of it: it moves on with what is folded.
-        clock = FOR_EVER if self._clock.data else self._clock.now()
-        events = [event for request in bulk for event in request.events]
-        at = len(events)
-        external = at + len(urgent)
-        events += [job.event for job in urgent]
-        fresh, seqs, new = self.stamper.stamp_all([*events, *notes], clock)
-        accepted = sum(new[:external])
-        # Before anybody is answered: who has an answer finds it counted.
-        self.counters["accepted"] += accepted
-        self.counters["duplicates"] += external - accepted
-        known = iter(zip(seqs, new, strict=True))
-        receipts = [
-            [Receipt(seq, duplicate=not one) for seq, one in islice(known, len(request.events))] for request in bulk
-        ]
-        waiting: dict[int, list[VerdictJob]] = {}
-        replayed: list[VerdictJob] = []
-        for job, seq in zip(urgent, seqs[at:external], strict=True):
-            if seq > before:
-                waiting.setdefault(seq - before - 1, []).append(job)
-            else:
-                replayed.append(job)
-        if fresh and not waiting:
-            # Nobody waits for what is derived: the disk may begin while it is folded.
-            self._outbox.put(self._publisher.acknowledgement([fresh], bulk, receipts, len(fresh)))
-        if fresh:
-            cycle = self._fold(fresh, waiting, bulk, receipts)
-            patient = self._ack_memory and not bulk
-            self._outbox.put(self._publisher.parcel(cycle, answers=bool(waiting), patient=patient))
-            if self._ack_memory:
-                answer(cycle.told)
-        elif bulk or replayed:
-            self._outbox.put(self._publisher.acknowledgement((), bulk, receipts))
-        for job in replayed:
-            self._outbox.put(self._publisher.again(job))
-        if urgent:
-            self._calm = self._calm + 1 if time.thread_time() - began < QUICK_S else 0
-
-    def _fold(
-        self,
-        fresh: list[Event],
-        waiting: dict[int, list[VerdictJob]],
-        bulk: list[Request],
-        receipts: list[list[Receipt]],
-    ) -> Cycle:
-        """Fold stamped events, make verdicts of them and stamp what is derived."""
-        began = time.perf_counter()
-        offsets = [position for position, event in enumerate(fresh) if event.type not in DERIVED]
-        place = {position: index for index, position in enumerate(offsets)}
-        folded = self.fold.step(
-            [fresh[position] for position in offsets], features_for=[place[position] for position in waiting]
-        )
-        self.plane["fold"].add(time.perf_counter() - began, len(fresh))
-        cycle = Cycle(fresh, bulk, receipts, folded)
-        for event in fresh:
-            if event.type == "tocsin.mode":
-                self.apply_mode(event.data)
-            elif event.type == "tocsin.windows" and self.warming is not None:
-                self.warming.look()
-        rows = {offsets[row.index]: row for row in folded.rows}
-        for position in sorted(rows.keys() | waiting.keys()):
-            jobs = waiting.get(position, [])
-            if jobs or fresh[position].type in VERDICT_TYPES:
-                self._judge(cycle, fresh[position], rows.get(position), jobs)
-        cycle.stamped = self.derive([serving.as_event(verdict) for verdict in cycle.records] + serving.signals(folded))
-        cycle.written = sorted([*fresh, *cycle.stamped], key=_BY_SEQ) if waiting else cycle.stamped
-        return cycle
-
-    def _judge(self, cycle: Cycle, event: Event, row: Row | None, jobs: list[VerdictJob]) -> None:
-        """Make the verdict on an event; it is served to those who still wait for it."""
-        claims = [job.claim() for job in jobs]
-        late = bool(jobs) and not any(claims)
-        verdict = serving.build(event, row, mode=self.verdict_mode, fallback=self.fallback, late=late)
-        self.counters["verdicts"] += 1
-        self.counters["verdicts_late"] += late
-        cycle.records.append(verdict)
-        cycle.told.extend((job, verdict) for job, claimed in zip(jobs, claims, strict=True) if claimed)
-        self.unpublished[verdict.id] = verdict
-
     def derive(self, derived: list[Event]) -> list[Event]:
         """Return derived events stamped, without those that the journal has already."""
         return self.stamper.stamp_all(derived, self.stamper.tau).fresh
-
-    def pass_on(
-        self,
-        last: int,
-        tau: int,
-        folded: Folded,
-        records: list[Verdict],
-        stamped: list[Event],
-        resolved: list[Event],
-    ) -> None:
-        """Tell records and responder what a cycle of the wide lane brought; the writer calls it."""
-        self._publisher.pass_on(last, tau, folded, records, stamped, resolved)
 
     # Where nothing is accepted ----------------------------------------------------------------------------------
 
     def _refuse(self, bulk: list[Request], urgent: list[VerdictJob]) -> None:
         for request in bulk:
             fail(request.future, refusal(self.refusing))
-        self._publisher.degrade(urgent)
+        self.publisher.degrade(urgent)
+
+    def _degrade(self, jobs: list[VerdictJob]) -> None:
+        """Answer these callers and those of the ask lane with the fall-back."""
+        waiting = [] if self.asks is None else self.asks.end()
+        self.publisher.degrade([*jobs, *waiting])
 
     def _refuse_lines(self) -> None:
         if self.wide is not None:
@@ -511,6 +435,11 @@ class EmbeddedHost:
         """Let go of a slice that has been folded."""
         if self.wide is not None:
             self.wide.release(one)
+
+    def release_questions(self, one: Questions) -> None:
+        """Let go of callers' rows that have been folded."""
+        if self.asks is not None:
+            self.asks.release(one)
 
     def apply_mode(self, data: dict[str, Any]) -> None:
         """Let a change of mode take effect, at its place in the journal."""

@@ -18,6 +18,7 @@ from tocsin.runtime.verdicts import VerdictJob
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tocsin.runtime.asklane import AskLane
     from tocsin.runtime.widelane import WideLane
 
 LATELY_S = 1.0
@@ -51,6 +52,8 @@ class Work(msgspec.Struct):
     barriers: list[Future[None]] = []
     lines: bool = False
     """Whether rows wait in the wide lane."""
+    asked: bool = False
+    """Whether rows of callers wait in the ask lane."""
 
 
 class Lanes:
@@ -59,9 +62,12 @@ class Lanes:
     At most ``most_events`` events wait: beyond it a request is refused whole (the sender tries again), never dropped.
     """
 
-    def __init__(self, *, most_events: int, batch_events: int, wide: WideLane | None = None) -> None:
+    def __init__(
+        self, *, most_events: int, batch_events: int, wide: WideLane | None = None, asks: AskLane | None = None
+    ) -> None:
         self.waiting = 0
         self._wide = wide
+        self._asks = asks
         self._called = 0.0
         self.shed = 0
         self._most = most_events
@@ -88,7 +94,7 @@ class Lanes:
 
     @property
     def asked(self) -> bool:
-        """Whether callers wait already: nobody overtakes them."""
+        """Whether callers with single events wait already: nobody overtakes them."""
         return bool(self._urgent)
 
     def note_caller(self) -> None:
@@ -119,6 +125,12 @@ class Lanes:
             if not self._ended:
                 self._urgent.append(job)
                 self._ready.notify()
+            return not self._ended
+
+    def call(self) -> bool:
+        """Look at the ask lane: callers wait in it; False where nobody will answer any more."""
+        with self._ready:
+            self._ready.notify()
             return not self._ended
 
     def note(self, events: Sequence[Event]) -> None:
@@ -159,7 +171,11 @@ class Lanes:
     @property
     def idle(self) -> bool:
         """Whether nothing but marks waits."""
-        return not (self._urgent or self._bulk or self._notes or self._lines)
+        return not (self._urgent or self._bulk or self._notes or self._lines or self._rows_asked)
+
+    @property
+    def _rows_asked(self) -> bool:
+        return self._asks is not None and self._asks.waiting
 
     @property
     def _lines(self) -> bool:
@@ -175,22 +191,22 @@ class Lanes:
         with self._ready:
             if self.idle and not self._barriers and not self._closed:
                 self._ready.wait(timeout_s)
-            work = Work(urgent=list(self._urgent), bulk=[], notes=list(self._notes), barriers=[], lines=self._lines)
-            if work.urgent:
+            work = Work(urgent=list(self._urgent), notes=list(self._notes), lines=self._lines, asked=self._rows_asked)
+            if work.urgent or work.asked:
                 self._called = time.monotonic()
             self._urgent.clear()
             self._notes.clear()
-            limit = BESIDE_A_CALLER if work.urgent else self._batch
+            limit = BESIDE_A_CALLER if work.urgent or work.asked else self._batch
             taken = 0
             while self._bulk:
                 size = len(self._bulk[0].events)
                 # A request is never split: a large one waits for a cycle without callers, but is not starved there.
-                if taken + size > limit and (work.urgent or work.bulk):
+                if taken + size > limit and (work.urgent or work.asked or work.bulk):
                     break
                 work.bulk.append(self._bulk.popleft())
                 taken += size
             self.waiting -= taken
-            if not self._bulk and not self._urgent and not work.lines:
+            if not self._bulk and not self._urgent and not work.lines and not work.asked:
                 work.barriers = list(self._barriers)
                 self._barriers.clear()
             return work

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tocsin.flow.wide.lines import LineRows
 from tocsin.flow.wide.scan_chunk import Chunk
 from tocsin.flow.wide.scan_trusted import Replayer
-from tocsin.runtime.embedded import DERIVED
+from tocsin.runtime.single import DERIVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

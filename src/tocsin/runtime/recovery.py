@@ -15,7 +15,7 @@ import numpy as np
 from tocsin.core.signal import Decision, Signal, Verdict
 from tocsin.runtime import verdicts as serving
 from tocsin.runtime.bulk import allowed_of
-from tocsin.runtime.embedded import DERIVED, EmbeddedHost
+from tocsin.runtime.single import DERIVED
 from tocsin.runtime.verdicts import VERDICT_TYPES
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tocsin.core.events import Event
     from tocsin.flow.wide.rows import Rows
+    from tocsin.runtime.embedded import EmbeddedHost
 
 
 BATCH = 1024

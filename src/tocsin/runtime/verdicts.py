@@ -15,7 +15,11 @@ from tocsin.core.signal import Decision, Signal, Verdict
 from tocsin.core.vocabulary import ENTITY_FIELDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tocsin.errors import BadEvent, Retryable
     from tocsin.flow.fold import Folded, Row
+    from tocsin.flow.wide.scan_chunk import Chunk
 
 VERDICT_TYPES = frozenset(
     {
@@ -56,8 +60,8 @@ class VerdictJob:
     first holds, so the record says what the caller was told.
     """
 
-    def __init__(self, event: Event, deadline: float = math.inf) -> None:
-        self.event = event
+    def __init__(self, event: Event | None, deadline: float = math.inf) -> None:
+        self._event = event
         self.deadline = deadline
         """Of ``time.perf_counter``: when the caller stops waiting."""
         self.verdict: Verdict | None = None
@@ -68,6 +72,17 @@ class VerdictJob:
         self._claimed = False
         self._future: Future[Verdict] | None = None
         self._lock = threading.Lock()
+
+    @property
+    def event(self) -> Event:
+        """What the verdict is about."""
+        if self._event is None:
+            self._event = self.read()
+        return self._event
+
+    def read(self) -> Event:
+        """Return the event of a job that was made without one."""
+        raise NotImplementedError
 
     @property
     def future(self) -> Future[Verdict]:
@@ -107,6 +122,42 @@ class VerdictJob:
                 return False
             self.late = True
             return True
+
+
+class LineJob(VerdictJob):
+    """A caller whose event came as one JSON document and has not been read yet.
+
+    Parameters
+    ----------
+    line
+        The document.
+    shop
+        The shop that the door belongs to, "" for none.
+    strict
+        Whether ``specversion`` must be there.
+    read
+        Parses a job's line (into ``document``) and admits it: BadEvent or Retryable where that is impossible.
+    """
+
+    def __init__(
+        self, line: bytes, shop: str, strict: bool, read: Callable[[LineJob], Event], deadline: float = math.inf
+    ) -> None:
+        super().__init__(None, deadline)
+        self.line, self.shop, self.strict = line, shop, strict
+        self.document: Any = None
+        self._reader = read
+
+    def read(self) -> Event:
+        """Return the event, through the plain door."""
+        return self._reader(self)
+
+    def read_from(self, chunk: Chunk, row: int) -> None:
+        """Take the event from a row of a chunk."""
+        self._event = chunk.event(row)
+
+    def refuse(self, document: Any, error: BadEvent | Retryable) -> None:
+        """Hear that the line was not accepted, in the thread that put it into the lane."""
+        raise NotImplementedError
 
 
 def build(

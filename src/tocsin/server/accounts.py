@@ -26,6 +26,8 @@ FIRST_LOCK_S = 5
 LONGEST_LOCK_S = 900
 KNOWN_KEYS_S = 5
 """How long a key is believed without asking the records again: what another process revokes ends at the latest then."""
+MOST_KNOWN_KEYS = 2000
+"""Entries that are remembered: one by a key's fingerprint, one by the header it comes in."""
 KEY_PREFIX = "tcs_"
 
 
@@ -38,7 +40,9 @@ class Accounts:
         self._session_hours = session_hours
         self._lock = threading.Lock()
         self._strangers: OrderedDict[str, tuple[int, int]] = OrderedDict()
-        self._keys: OrderedDict[str, tuple[int, ApiKey]] = OrderedDict()
+        self._keys: OrderedDict[str | bytes, tuple[int, ApiKey]] = OrderedDict()
+        """By fingerprint and by the header a key came in: when it was read, and what was read."""
+        self._revocations = 0
 
     # People ---------------------------------------------------------------------------------------------------------
 
@@ -176,23 +180,38 @@ class Accounts:
             key = msgspec.structs.replace(key, revoked=key.revoked or self._now())
             self._records.table(ApiKey).put(key)
             note(self._records, self._now(), who, "key.revoked", key.name)
-        self._keys.pop(id, None)
+        with self._lock:
+            self._revocations += 1
+            self._keys.clear()
         return key
 
-    def key(self, token: str) -> ApiKey | None:
-        """Return the key of a token, or None where there is none or it was revoked."""
+    def key(self, token: str, header: bytes = b"") -> ApiKey | None:
+        """Return the key of a token, or None where there is none or it was revoked.
+
+        ``header`` is the Authorization header that the token came in: ``known`` is spared the hash for it.
+        """
         id = passwords.fingerprint(token)
-        known = self._keys.get(id)
+        known, revocations = self._keys.get(id), self._revocations
         now = self._now()
-        if known is not None and now - known[0] < KNOWN_KEYS_S * SECOND:
-            return known[1]
-        key = self._records.table(ApiKey).get(id)
-        if key is None or key.revoked:
-            return None
-        self._keys[id] = (now, key)
-        while len(self._keys) > 1000:
-            self._keys.popitem(last=False)
-        return key
+        if known is None or now - known[0] >= KNOWN_KEYS_S * SECOND:
+            key = self._records.table(ApiKey).get(id)
+            if key is None or key.revoked:
+                return None
+            known = now, key
+        with self._lock:
+            # What was read before a revocation must not be remembered after it.
+            if revocations == self._revocations:
+                self._keys[id] = known
+                if header:
+                    self._keys[header] = known
+                while len(self._keys) > MOST_KNOWN_KEYS:
+                    self._keys.popitem(last=False)
+        return known[1]
+
+    def known(self, header: bytes) -> ApiKey | None:
+        """Return the key that an Authorization header was found to carry within the last seconds, or None."""
+        known = self._keys.get(header)
+        return known[1] if known is not None and self._now() - known[0] < KNOWN_KEYS_S * SECOND else None
 
     # Inside ---------------------------------------------------------------------------------------------------------
 

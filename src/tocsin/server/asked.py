@@ -8,29 +8,49 @@ import threading
 import time
 from collections import deque
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tocsin.runtime.verdicts import VerdictJob
+from tocsin.runtime.verdicts import LineJob
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tocsin.core.events import Event
     from tocsin.core.signal import Verdict
+    from tocsin.errors import BadEvent, Retryable
 
 SOONEST_S = 0.001
 """A timer is not set shorter."""
 
 
-class Asked(VerdictJob):
-    """A caller in the loop; ``reply`` is done with the verdict, or with None when the deadline has passed."""
+class Asked(LineJob):
+    """A caller in the loop; ``reply`` is done with the verdict, or with None when the deadline has passed.
 
-    def __init__(self, event: Event, deadline: float, replies: Replies) -> None:
-        super().__init__(event, deadline)
+    It ends with BadEvent or Retryable where the line is not accepted; ``document`` is what could be read of it then.
+    """
+
+    def __init__(
+        self,
+        line: bytes,
+        shop: str,
+        strict: bool,
+        read: Callable[[LineJob], Event],
+        deadline: float,
+        replies: Replies,
+    ) -> None:
+        super().__init__(line, shop, strict, read, deadline)
         self._replies = replies
         self.reply: asyncio.Future[Verdict | None] = replies.wait_for(self)
 
     def told(self) -> None:
         """Bring the answer into the loop."""
         self._replies.bring(self)
+
+    def refuse(self, document: Any, error: BadEvent | Retryable) -> None:
+        """Tell the caller, where it still waits; in the loop's thread."""
+        self.document = document
+        if not self.reply.done():
+            self.reply.set_exception(error)
 
     def hand_over(self) -> None:
         """Answer the caller, where it still waits; in the loop's thread."""

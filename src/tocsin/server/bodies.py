@@ -25,6 +25,7 @@ BATCH = "application/cloudevents-batch+json"
 LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 JSON = "application/json"
 GZIP = ("gzip", "x-gzip")
+ENCODINGS = frozenset({"", "identity", "zstd", *GZIP})
 BODY_S = 30
 """How long a body may take: a caller who sends a byte a second must not hold a connection for ever."""
 
@@ -36,36 +37,40 @@ class Gone(Exception):
     """The caller hung up before the body was whole."""
 
 
-async def whole(receive: Receive, *, length: bytes, encoding: str, most: int) -> bytes:
-    """Return the body, unpacked; 413 as soon as it exceeds ``most`` bytes, packed or not; 415 for other codings."""
-    if encoding not in ("", "identity", "zstd", *GZIP):
+async def whole(receive: Receive, *, length: bytes, encoding: str, most: int, come: bytes | None = None) -> bytes:
+    """Return the body, unpacked; 413 as soon as it exceeds ``most`` bytes, packed or not; 415 for other codings.
+
+    ``come``: all of it where it is there already and not packed; nothing is received then.
+    """
+    if come is not None and len(come) <= most:
+        return come
+    if encoding not in ENCODINGS:
         raise Refusal(415, "encoding", "content encodings are gzip, zstd and identity")
     if length.isdigit() and int(length) > most:
         raise _too_large(most)
     begun = receive().__await__()
     try:
         # Asked for at once: a small body has come with its head, as a rule, and no clock need be set.
-        first = _First(receive, begun, next(begun), None)
+        waits = next(begun)
     except StopIteration as stop:
         message: Message = stop.value
+        ended = not message.get("more_body", False)
+        if ended and not encoding and message["type"] == "http.request":
+            body: bytes = message.get("body", b"")
+            if len(body) > most:
+                raise _too_large(most) from None
+            return body
         first = _First(receive, None, None, message)
-        if not message.get("more_body", False):
-            if not encoding and message["type"] == "http.request":
-                return _small(message, most)
+        if ended:
             return await _read(first, encoding, most)
+    else:
+        first = _First(receive, begun, waits, None)
     try:
         async with asyncio.timeout(BODY_S):
             return await _read(first, encoding, most)
     except TimeoutError as error:
         detail = f"the body took longer than {BODY_S} seconds"
         raise Refusal(408, "slow", detail, headers={"connection": "close"}) from error
-
-
-def _small(message: Message, most: int) -> bytes:
-    body: bytes = message.get("body", b"")
-    if len(body) > most:
-        raise _too_large(most)
-    return body
 
 
 class _First:

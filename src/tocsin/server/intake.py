@@ -22,24 +22,25 @@ from tocsin.server.asked import Asked, Replies
 from tocsin.server.bodies import ALONE, Cut, Gone, cut, of_lines, parsed, whole
 from tocsin.server.box import LetterBox, Refused
 from tocsin.server.problems import Problem, Refusal, headers_of, problem, problem_of
+from tocsin.server.protocol import connection_of, lines
 from tocsin.server.settling import settled
 from tocsin.server.shapes import Accepted, RefusedEvent, VerdictAnswer
 from tocsin.server.shell import SECURITY
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter
-
     from tocsin.app import Tocsin
     from tocsin.core.events import Event
     from tocsin.core.records import ApiKey
     from tocsin.core.signal import Verdict
-    from tocsin.runtime.verdicts import VerdictJob
+    from tocsin.runtime.verdicts import LineJob, VerdictJob
     from tocsin.runtime.widelane import WideLane
     from tocsin.server.accounts import Accounts
     from tocsin.server.bodies import Receive, Scope, Send
     from tocsin.server.metrics import Measures
+    from tocsin.server.protocol import Connection
 
-PATHS = frozenset({"/v1/events", "/v1/verdicts"})
+PATHS = {"/v1/events": "events", "/v1/verdicts": "verdicts"}
+"""Path -> door."""
 INLINE = 64
 """Requests of more events are checked in a thread, so that a large one does not hold up the verdicts."""
 INLINE_BYTES = 512_000
@@ -47,8 +48,12 @@ INLINE_BYTES = 512_000
 somebody asks for verdicts it is not: the kernel leaves the interpreter to others, and they wait for no body."""
 MOST_BURYING = 64
 """Requests whose refused events wait for the dead-letter box."""
+GATHER_S = 0.001
+"""So long callers are gathered at most while each turn of the loop brings another: turns are long beside a stream."""
+MOST_TOGETHER = 64
 MOST_WAITING = 1024
 """Verdict requests under way; beyond that the caller hears 429 at once."""
+_SECURITY = lines(SECURITY)
 
 
 @dataclass(slots=True)
@@ -71,8 +76,7 @@ class Intake:
         self._most_asked = min(settings.max_request_bytes, settings.max_event_bytes)
         self._deadline_s = settings.verdict_deadline_ms / 1000
         self._waiting = 0
-        self._counted: dict[tuple[str, int], Counter] = {}
-        self._asked: list[VerdictJob] = []
+        self._asked: list[Asked] = []
         self._replies = Replies()
         self._admitting = ThreadPoolExecutor(2, thread_name_prefix="admit")
         self._burying = ThreadPoolExecutor(1, thread_name_prefix="bury")
@@ -82,26 +86,29 @@ class Intake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the path is one of ``PATHS``."""
         began = time.perf_counter()
-        door = scope["path"].removeprefix("/v1/")
+        door, connection = PATHS[scope["path"]], connection_of(scope)
         try:
-            status, body, headers = await self._answer(door, scope, receive, began)
+            status, body, headers = await self._answer(door, scope, receive, connection, began)
         except Gone:
             return
         except Refusal as refusal:
             status, body, headers = _problem(refusal.problem, refusal.headers)
-        counted = self._counted.get((door, status))
-        if counted is None:
-            counted = self._counted[door, status] = self._measures.requests.labels(door, str(status))
-        counted.inc()
+        self._measures.requests.add(door, status)
         if door == "verdicts" and status == 200:
             took = time.perf_counter() - began
-            self._measures.verdict_seconds.observe(took)
+            self._measures.verdict_seconds.add(took)
             self._tocsin.plane["verdict"].add(took)
+        if connection is not None and status in (200, 202):
+            # Not a refusal: its headers may name what the caller sent, or end the connection.
+            if connection.answer(scope, status, lines(headers) + _SECURITY, body):
+                return
         headers += SECURITY
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, door: str, scope: Scope, receive: Receive, began: float) -> _Answer:
+    async def _answer(
+        self, door: str, scope: Scope, receive: Receive, connection: Connection | None, began: float
+    ) -> _Answer:
         if scope["method"] != "POST":
             raise Refusal(405, "method-not-allowed", "this door takes POST", headers={"allow": "POST"})
         asked = dict(scope["headers"])
@@ -109,6 +116,7 @@ class Intake:
         encoding = asked.get(b"content-encoding", b"")
         body = await whole(
             receive,
+            come=None if connection is None or encoding else connection.body(scope),
             length=asked.get(b"content-length", b""),
             encoding=encoding.decode("latin-1").lower() if encoding else "",
             most=self._most_bytes if door == "events" else self._most_asked,
@@ -126,12 +134,14 @@ class Intake:
         return answer
 
     def _key(self, authorization: bytes, door: str) -> ApiKey:
-        token = bearer(authorization.decode("latin-1"))
-        if not token:
-            raise Refusal(401, "no-key", "send an API key: Authorization: Bearer KEY")
-        key = self._accounts.key(token)
+        key = self._accounts.known(authorization)
         if key is None:
-            raise Refusal(401, "unknown-key", "this key is unknown or was revoked")
+            token = bearer(authorization.decode("latin-1"))
+            if not token:
+                raise Refusal(401, "no-key", "send an API key: Authorization: Bearer KEY")
+            key = self._accounts.key(token, authorization)
+            if key is None:
+                raise Refusal(401, "unknown-key", "this key is unknown or was revoked")
         if door not in key.scopes:
             raise Refusal(403, "scope", f"this key lacks the scope {door}")
         return key
@@ -246,50 +256,65 @@ class Intake:
             (_, piece), strict = found.pieces[0], found.strict
         else:
             piece = body
-        document: Any = None
-        try:
-            document = parsed(piece, self._tocsin.settings.max_event_bytes)
-            event = self._tocsin.door.admit(
-                document,
-                now=self._tocsin.clock.now(),
-                live=not self._tocsin.clock.data,
-                shop=key.shop or None,
-                size=len(piece),
-                strict=strict,
-            )
-        except BadEvent as error:
-            refused = [Refused(0, document, error)]
-            self._bury(refused, key.shop, "verdicts")
-            return _none_taken(refused, single=True)
         if self._waiting >= MOST_WAITING:
             raise Refusal(429, "overloaded", "too many verdicts are asked for at once", headers={"retry-after": "1"})
+        job = Asked(bytes(piece), key.shop, strict, self._read, began + self._deadline_s, self._replies)
+        if not self._asked:
+            self._gather(job.reply.get_loop(), 0, time.perf_counter() + GATHER_S)
+        self._asked.append(job)
         self._waiting += 1
         try:
-            verdict, replayed = await self._served(event, began)
+            verdict = await job.reply
+            if verdict is None:
+                host = self._tocsin.host
+                verdict = build(job.event, None, mode=host.verdict_mode, fallback=host.fallback, late=True)
+        except BadEvent as error:
+            refused = [Refused(0, job.document, error)]
+            self._bury(refused, key.shop, "verdicts")
+            return _none_taken(refused, single=True)
         finally:
             self._waiting -= 1
-        return _json(200, answer_of(verdict, replayed))
+        return _json(200, answer_of(verdict, job.replayed))
 
-    async def _served(self, event: Event, began: float) -> tuple[Verdict, bool]:
-        """Return what the host says in time, or the configured fall-back; the record says which it was."""
-        job = Asked(event, began + self._deadline_s, self._replies)
-        if not self._asked:
-            # Whoever asks in the same turn of the loop is answered in the same cycle of the fold.
-            job.reply.get_loop().call_soon(self._ask)
-        self._asked.append(job)
-        verdict = await job.reply
-        if verdict is None:
-            host = self._tocsin.host
-            return build(event, None, mode=host.verdict_mode, fallback=host.fallback, late=True), False
-        return verdict, job.replayed
+    def _read(self, job: LineJob) -> Event:
+        """Return the event of a caller, through the plain door."""
+        job.document = parsed(job.line, self._tocsin.settings.max_event_bytes)
+        return self._tocsin.door.admit(
+            job.document,
+            now=self._tocsin.clock.now(),
+            live=not self._tocsin.clock.data,
+            shop=job.shop or None,
+            size=len(job.line),
+            strict=job.strict,
+        )
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, known: int, until: float) -> None:
+        """Ask for all who came, once a turn of the loop has brought nobody else: a cycle costs more than its rows."""
+        came = len(self._asked)
+        if came and (came == known or came >= MOST_TOGETHER or time.perf_counter() > until):
+            self._ask()
+        else:
+            loop.call_soon(self._gather, loop, came, until)
 
     def _ask(self) -> None:
         """Let the fold answer all who have asked since: here where it is free, else in its own thread."""
         jobs, self._asked = self._asked, []
         host = self._tocsin.host
-        if not host.answer_here(jobs):
-            for job in jobs:
-                host.ask(job)
+        if host.asks is not None:
+            host.asks.put(jobs)
+            host.ask_rows()
+            return
+        known: list[VerdictJob] = []
+        for job in jobs:
+            try:
+                job.event  # noqa: B018  read here: it may be refused
+            except (BadEvent, Retryable) as error:
+                job.refuse(job.document, error)
+            else:
+                known.append(job)
+        if known and not host.answer_here(known):
+            for one in known:
+                host.ask(one)
 
 
 _Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]

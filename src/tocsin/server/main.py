@@ -15,6 +15,7 @@ from tocsin.server.api import console_api
 from tocsin.server.gauging import Gauge
 from tocsin.server.intake import PATHS, Intake
 from tocsin.server.metrics import Measures
+from tocsin.server.protocol import Connection
 from tocsin.server.shell import Shell
 from tocsin.server.static import console_file, console_folder
 
@@ -53,13 +54,16 @@ class Web:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "lifespan":
+        if scope["type"] == "http":
+            # Verdicts are read through the API.
+            path = scope["path"]
+            if path in PATHS and (path == "/v1/events" or scope["method"] == "POST") and self._shell.trusts(scope):
+                await self.intake(scope, receive, send)
+                return
+        elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        if scope["type"] == "http" and _for_machines(scope) and self._shell.trusts(scope):
-            await self.intake(scope, receive, send)
-        else:
-            await self._shell(scope, receive, send)
+        await self._shell(scope, receive, send)
 
     def close_streams(self) -> None:
         """End the live streams, so that a stop need not wait for readers who never leave."""
@@ -80,11 +84,6 @@ class Web:
         await receive()
         await self.intake.close()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-def _for_machines(scope: Scope) -> bool:
-    """Return whether a request is the intake's: verdicts are read through the API."""
-    return scope["path"] in PATHS and (scope["path"] == "/v1/events" or scope["method"] == "POST")
 
 
 def create_app(tocsin: Tocsin, *, console: Path | None = None) -> Web:
@@ -134,7 +133,7 @@ def configured(web: Web, host: str, port: int) -> uvicorn.Config:
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_level="warning",

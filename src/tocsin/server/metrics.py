@@ -5,11 +5,15 @@ What the data plane gives is read through ``gauging``, as the API does; a part t
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_left
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from tocsin.core.events import SECOND
 from tocsin.core.incident import Incident, Phase, Severity
@@ -30,23 +34,73 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ACTIVE = [phase.value for phase in Phase if phase.active]
 
 
+class Answers(Collector):
+    """Answers of the machine doors by door and status: plain numbers, of which a scrape makes samples.
+
+    Counted by one thread, read by any.
+    """
+
+    def __init__(self) -> None:
+        self._counted: dict[tuple[str, int], int] = {}
+        self._created: dict[tuple[str, int], float] = {}
+
+    def add(self, door: str, status: int) -> None:
+        """Count one answer."""
+        one = (door, status)
+        if one in self._counted:
+            self._counted[one] += 1
+        else:
+            # The time first: a scrape finds one for all that is counted.
+            self._created[one] = time.time()
+            self._counted[one] = 1
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counter with a sample for each door and status that was seen."""
+        row = METRICS["tocsin_requests"]
+        family = CounterMetricFamily("tocsin_requests", row.meaning, labels=row.labels)
+        for one, n in list(self._counted.items()):
+            family.add_metric([one[0], str(one[1])], n, created=self._created[one])
+        yield family
+
+
+class Durations(Collector):
+    """How long verdicts took, in the buckets of ``BUCKETS``: plain numbers, of which a scrape makes samples.
+
+    Counted by one thread, read by any: a reader may see a duration half counted.
+    """
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKETS) + 1)
+        self._sum = 0.0
+        self._created = time.time()
+
+    def add(self, seconds: float) -> None:
+        """Count one duration; a bucket holds its upper bound."""
+        self._counts[bisect_left(BUCKETS, seconds)] += 1
+        self._sum += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the histogram: cumulative counts, sum and since when."""
+        name = "tocsin_verdict_seconds"
+        family = HistogramMetricFamily(name, METRICS[name].meaning)
+        bounds = (*map(floatToGoString, BUCKETS), "+Inf")
+        family.add_metric([], list(zip(bounds, accumulate(self._counts), strict=True)), self._sum)
+        family.add_sample(f"{name}_created", {}, self._created)
+        yield family
+
+
 class Measures:
     """What the doors count and time."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "tocsin_requests", METRICS["tocsin_requests"].meaning, ["door", "status"], registry=self.registry
-        )
+        self.requests = Answers()
+        self.registry.register(self.requests)
         self.refused = Counter(
             "tocsin_events_refused", METRICS["tocsin_events_refused"].meaning, ["code"], registry=self.registry
         )
-        self.verdict_seconds = Histogram(
-            "tocsin_verdict_seconds",
-            METRICS["tocsin_verdict_seconds"].meaning,
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
+        self.verdict_seconds = Durations()
+        self.registry.register(self.verdict_seconds)
 
     def watch(self, box: LetterBox) -> None:
         """Read the dead-letter box at each scrape."""
