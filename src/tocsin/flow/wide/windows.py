@@ -8,19 +8,19 @@ of more than 1 h with a delay, an exact span with more than 1 h of it) runs on i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from tocsin.core.desk import Ratio, Window
 from tocsin.errors import Misconfigured
-from tocsin.flow.batch import FeatureTable, Laid
+from tocsin.flow.batch import FEW, FeatureTable
 from tocsin.flow.filters import filter_of, passes
 from tocsin.flow.store import SHARDS
 from tocsin.flow.view import View, reach
 from tocsin.flow.wide import stored
+from tocsin.flow.wide.laid import Columns, Named
 from tocsin.flow.wide.plan import carried, plans_of
 from tocsin.flow.wide.plane import Plane
 from tocsin.flow.wide.sketch import SketchTable
@@ -28,39 +28,15 @@ from tocsin.flow.wide.sketched import Sketched, sketched, take_shards
 from tocsin.flow.windows import MOST_TABLES, Windows, stores_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tocsin.flow.batch import PlainBatch
     from tocsin.flow.hashing import Hasher
     from tocsin.flow.wide.rows import Rows
 
 LOG_EVENTS = 32_000_000
-NO_COLUMN = np.empty(0)
 NOWHERE = -1
 """The slot of a window that another plane has taken over."""
-
-
-class Columns(Sequence[np.ndarray]):
-    """What a step returns, by slot: rows of one ``block`` float64 [., n], and what stands ``apart``."""
-
-    __slots__ = ("_places", "apart", "block")
-
-    def __init__(self, places: list[int], block: np.ndarray) -> None:
-        self._places, self.block = places, block
-        self.apart: dict[int, np.ndarray] = {}
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, slot: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, slot: slice) -> list[np.ndarray]: ...
-    def __getitem__(self, slot: int | slice) -> np.ndarray | list[np.ndarray]:
-        if isinstance(slot, slice):
-            return [self[one] for one in range(*slot.indices(len(self)))]
-        place = self._places[slot]
-        return self.block[place] if place >= 0 else self.apart.get(slot, NO_COLUMN)
 
 
 class WideWindows(Windows):
@@ -85,8 +61,8 @@ class WideWindows(Windows):
         self._places: list[int] = []
         """By slot, the row of a step's block that is its column; where that stands apart ``NOWHERE``."""
         self._height = 0
-        self._laid: dict[int, tuple[list[tuple[str, int]], dict[str, int], tuple[str, ...]]] = {}
-        """By declaration, (slots, name -> row of a step's block, names)."""
+        self._laid: dict[int, Named] = {}
+        """By the slots of a declaration."""
         self._peers: list[list[int]] = []
         """Slots that the plain flow keeps in one store, which all their readers read."""
 
@@ -186,15 +162,14 @@ class WideWindows(Windows):
     def table(self, declared: Sequence[Window | Ratio], columns: Sequence[np.ndarray], n: int) -> FeatureTable:
         """Return the features of one desk by its own names, ratios included."""
         slots, ratios = self._named(declared)
-        if ratios or not isinstance(columns, Columns) or columns.apart:
+        if not isinstance(columns, Columns) or columns.apart or (ratios and n > FEW):
             return super().table(declared, columns, n)
         known = self._laid.get(id(slots))
-        if known is None or known[0] is not slots:
+        if known is None or known.slots is not slots:
             if len(self._laid) >= MOST_TABLES:
                 self._laid.clear()
-            places = {name: self._places[slot] for name, slot in slots}
-            known = self._laid[id(slots)] = slots, places, tuple(places)
-        return FeatureTable(n, Laid(columns.block, *known[1:]))
+            known = self._laid[id(slots)] = Named(declared, slots, ratios, self._places)
+        return FeatureTable(n, known.laid(columns.block))
 
     def _step_plain(self, rows: Rows, columns: dict[int, np.ndarray]) -> None:
         view = View(rows.events, self.currency, len(self.windows))
