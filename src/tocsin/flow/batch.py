@@ -77,13 +77,17 @@ class Laid(Mapping[str, np.ndarray]):
     places
         Name -> row of the block: not to be changed.
     names
-        Its keys.
+        In their order.
+    order
+        The rows of the block in that order, int64; None where that is all of them as they are.
     """
 
-    __slots__ = ("block", "names", "places")
+    __slots__ = ("block", "names", "order", "places")
 
-    def __init__(self, block: np.ndarray, places: Mapping[str, int], names: tuple[str, ...]) -> None:
-        self.block, self.places, self.names = block, places, names
+    def __init__(
+        self, block: np.ndarray, places: Mapping[str, int], names: tuple[str, ...], order: np.ndarray | None
+    ) -> None:
+        self.block, self.places, self.names, self.order = block, places, names, order
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return a column, float64 [n]."""
@@ -98,8 +102,7 @@ class Laid(Mapping[str, np.ndarray]):
 
     def few(self) -> np.ndarray:
         """Return the columns as float64 [columns, n] in the order of their names."""
-        places = list(self.places.values())
-        block: np.ndarray = self.block if places == list(range(len(self.block))) else self.block[places]
+        block: np.ndarray = self.block if self.order is None else self.block[self.order]
         return block
 
 

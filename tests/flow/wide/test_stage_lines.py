@@ -74,7 +74,7 @@ def test_few_lines_have_the_values_of_their_events(seed: int, cuts: list[int], i
         tau += random.choice([0, 1, SECOND, 60 * SECOND])
         events.append(make(random, seq, tau))
     windows = wide(LINES)
-    found = [np.column_stack(windows.step(part)) for part in parts_of(events, cuts, index=index)]  # type: ignore[arg-type]
+    found = [np.column_stack(windows.step(part)) for part in parts_of(events, cuts, index=index)]
     same(np.vstack(found), expected(plain(LINES), events), LINES)
 
 
@@ -84,7 +84,7 @@ def test_usual_lines_are_staged_without_columns(monkeypatch: pytest.MonkeyPatch)
     (part,) = parts_of(events, [], index=False)
     monkeypatch.setattr(LineRows, "cells", None)
     windows = wide(tuple(one for one in LINES if not one.each and not one.where))
-    assert windows.step(part)[0].tolist() == list(range(1, 20))  # type: ignore[arg-type]
+    assert windows.step(part)[0].tolist() == list(range(1, 20))
 
 
 def test_a_value_without_a_fixed_point_is_refused_as_ever() -> None:
@@ -94,7 +94,7 @@ def test_a_value_without_a_fixed_point_is_refused_as_ever() -> None:
             events = [event(seq, "metric.sampled", seq, service="u", value=value) for seq in range(1, 2 + more)]
             (part,) = parts_of(events, [], index=False)
             with pytest.raises((OverflowError, TocsinError)):
-                wide((LINES[3],)).step(part)  # type: ignore[arg-type]
+                wide((LINES[3],)).step(part)
 
 
 def test_windows_of_other_names_are_staged_anew() -> None:
@@ -104,4 +104,4 @@ def test_windows_of_other_names_are_staged_anew() -> None:
     for seq in range(1, 4):
         events = [event(seq, PAY, seq * SECOND, card="c", shop=f"shop{seq % 2}")]
         (part,) = parts_of(events, [], index=False)
-        assert windows.step(part)[0].tolist() == [1 + (seq == 3)]  # type: ignore[arg-type]
+        assert windows.step(part)[0].tolist() == [1 + (seq == 3)]

@@ -68,6 +68,8 @@ class WideDeadlines:
         It may name a row too early, never one too late: what a row arms may be due before a later row. ``start``
         itself comes back only if ``due()`` is not after it.
         """
+        if not self.queues:
+            return rows.n
         earliest = self.due()
         for queue, arrivals in self._prepared(rows):
             at = int(np.searchsorted(arrivals.arming, start))

@@ -47,6 +47,7 @@ class Named:
         slots: list[tuple[str, int]],
         ratios: Sequence[Ratio],
         places: Sequence[int],
+        height: int,
     ) -> None:
         self.slots = slots
         rows = {name: places[slot] for name, slot in slots}
@@ -55,6 +56,10 @@ class Named:
         self._ratios = np.array([self._rows[one.name] for one in ratios], np.int64)
         self._over = np.array([rows[one.over] for one in ratios], np.int64)
         self._under = np.array([rows[one.under] for one in ratios], np.int64)
+        order = list(self._rows.values())
+        self._order = (
+            None if order == list(range(len(self._names) if ratios else height)) else np.array(order, np.int64)
+        )
         self._taken = np.array([rows.get(name, 0) for name in self._names], np.int64)
 
     def laid(self, block: np.ndarray) -> Laid:
@@ -65,4 +70,4 @@ class Named:
             np.divide(over, under, out=quotients, where=under != 0)
             block = block[self._taken]
             block[self._ratios] = quotients
-        return Laid(block, self._rows, self._names)
+        return Laid(block, self._rows, self._names, self._order)

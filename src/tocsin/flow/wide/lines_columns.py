@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 U = np.uint64
 KEYS, IDENTITIES, TEXTS = 0, 1, 2
 TYPES = frozenset({"int", "double", "bool", "string"})
+FEW = 64
+"""So few lines are joined without giving up the interpreter's lock."""
 AHEAD = 12
 """So many rows ahead the bytes of texts are asked for."""
 _EXACT = 1 << 53
@@ -190,11 +192,16 @@ def _gather(text: np.ndarray, spans: np.ndarray, out: np.ndarray) -> None:
         at += 1
 
 
+@brief
+def _gather_few(text: np.ndarray, spans: np.ndarray, out: np.ndarray) -> None:
+    _gather(text, spans, out)
+
+
 def gathered(text: np.ndarray, spans: np.ndarray) -> bytes:
     """Return the texts at spans, joined by line feeds."""
     if not len(spans):
         return b""
     size = int((spans & _LENGTH).sum()) + len(spans)
     out = np.empty(size + PAD, np.uint8)
-    _gather(text, spans, out)
+    (_gather_few if len(spans) <= FEW else _gather)(text, spans, out)
     return out[: size - 1].tobytes()

@@ -70,6 +70,8 @@ class WideTracks:
         It may name a row too early, never one too late: entering a row can begin a series and so an earlier wake-up.
         The rows before it may be entered at once; ``start`` itself comes back only if ``due()`` is not after it.
         """
+        if not self.tracks:
+            return rows.n
         earliest = self.due()
         for track, entries in self._prepared(rows):
             if track.count:

@@ -168,7 +168,7 @@ class WideWindows(Windows):
         if known is None or known.slots is not slots:
             if len(self._laid) >= MOST_TABLES:
                 self._laid.clear()
-            known = self._laid[id(slots)] = Named(declared, slots, ratios, self._places)
+            known = self._laid[id(slots)] = Named(declared, slots, ratios, self._places, self._height)
         return FeatureTable(n, known.laid(columns.block))
 
     def _step_plain(self, rows: Rows, columns: dict[int, np.ndarray]) -> None:
@@ -393,13 +393,18 @@ def warm() -> None:
     from tocsin.core.events import Event
     from tocsin.flow.names import Names
     from tocsin.flow.wide.keyed import grow_index
+    from tocsin.flow.wide.lines import Chunk, LineRows
     from tocsin.flow.wide.rows import Rows
 
     window = Window(name="warm", fold=Aggregate.DISTINCT, by="card", span_s=60, of=("warm",), field="ip")
     event = Event(id="warm", source="warm", type="warm", time=1, tau=1, seq=1, data={"card": "c", "ip": "i"})
     windows = WideWindows()
     windows.declare([window], ["warm"])
-    windows.step(Rows([event], Names(), windows.hasher))
+    names = Names()
+    windows.step(Rows([event], names, windows.hasher))
+    chunk = Chunk(names, windows.hasher, capacity=1)
+    chunk.append(event)
+    windows.step(LineRows(chunk))
     grow_index(np.zeros(2, np.int64), np.zeros(4, np.int64))
     other = WideWindows()
     other.declare([window], ["warm"])
