@@ -89,6 +89,8 @@ class WideDeadlines:
 
         An event that does both answers the old and arms anew.
         """
+        if not self.queues:
+            return
         for queue, arrivals in self._prepared(rows):
             queue.enter(rows, arrivals, start, stop)
         if self._errors:

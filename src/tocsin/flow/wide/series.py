@@ -90,6 +90,8 @@ class WideTracks:
 
     def enter_rows(self, rows: Rows, start: int, stop: int) -> None:
         """Count the rows [start, stop), none of which a wake-up precedes except perhaps the first."""
+        if not self.tracks:
+            return
         for track, entries in self._prepared(rows):
             before = track.count
             track.enter(rows, entries, start, stop, self.counters)
