@@ -125,11 +125,14 @@ class Answers:
 
         In ``bulk`` those that were only scored are left to ``scored_only``.
         """
-        wanted = np.zeros(self.n, bool) if bulk else np.isfinite(self.scores)
-        for row, one in self._drafts.items():
-            wanted[row] |= one.shadow > 0
-        wanted[list(asked)] = True
-        chosen = np.flatnonzero(wanted)
+        if asked == range(self.n):
+            chosen = np.arange(self.n)
+        else:
+            wanted = np.zeros(self.n, bool) if bulk else np.isfinite(self.scores)
+            for row, one in self._drafts.items():
+                wanted[row] |= one.shadow > 0
+            wanted[list(asked)] = True
+            chosen = np.flatnonzero(wanted)
         owners = self._owners(chosen)
         features = self._features(chosen, owners)
         found = []
@@ -167,8 +170,15 @@ class Answers:
             )
         return found
 
+    @property
+    def _alone(self) -> bool:
+        """Whether one desk has read all rows."""
+        return len(self._desks) == 1 and len(self._desks[0][2]) == self.n
+
     def _owners(self, chosen: np.ndarray) -> list[int]:
         """Return whose features go with each row: the scorer's, the strictest decision's, or the first reader's."""
+        if self._alone:
+            return [0] * len(chosen)
         places = {desk: place for place, (desk, _, _, _) in enumerate(self._desks)}
         owners = self._scorer[chosen].tolist()
         for at, row in enumerate(chosen.tolist()):
@@ -186,6 +196,8 @@ class Answers:
         return [int(owner) for owner in owners]
 
     def _features(self, chosen: np.ndarray, owners: Sequence[int]) -> dict[int, dict[str, float | None]]:
+        if self._alone:
+            return dict(zip(chosen.tolist(), self._desks[0][3].dicts(chosen), strict=True))
         found: dict[int, dict[str, float | None]] = {}
         by_owner = np.array(owners, np.int64)
         for place, (_, _, rows, table) in enumerate(self._desks):

@@ -187,6 +187,12 @@ class FeatureTable:
     def dicts(self, rows: np.ndarray) -> list[dict[str, float | None]]:
         """Return these rows by name, None where a value is missing: what is journaled with a verdict."""
         if self.n <= FEW:
+            known = self._dicts
+            if len(rows) > 1 and len(known) < self.n:
+                names = tuple(self._columns)
+                for row, values in enumerate(self._few().tolist()):
+                    if row not in known:
+                        known[row] = dict(zip(names, [None if one != one else one for one in values], strict=True))
             return [self.one(row) for row in rows.tolist()]
         columns = []
         for name in self._columns:
