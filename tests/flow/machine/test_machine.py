@@ -55,8 +55,9 @@ def compared(seed: int, count: int, rows: int) -> list[str]:
 
 
 def test_the_machine_says_what_each_program_says_alone() -> None:
-    """Thirty random programs as one, over 20 packed events and over 80 rows as columns: hits, causes and counts."""
+    """Thirty random programs as one, over 20 and 64 rows packed or as they lie, and over 80 rows as columns."""
     assert compared(seed=21, count=300, rows=20) == []
+    assert compared(seed=23, count=60, rows=64) == []
     assert compared(seed=22, count=300, rows=80) == []
 
 
