@@ -124,9 +124,7 @@ class Machine:
         """Return which of the program's tables says how the inputs of a batch lie."""
         if batch.n > FEW:
             return self.program.laid
-        if batch.events.__class__ is list:
-            return self.program.packed
-        return self.program.lined
+        return self.program.lined if hasattr(batch, "whereabouts") else self.program.packed
 
     def _packed(self, batch: Any) -> tuple[list[int], np.ndarray]:
         """Pack events; return the jobs, (class, first, last) each, and their rows."""
