@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from tocsin.core.desk import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tocsin.core.events import Event
 
@@ -64,6 +65,45 @@ class PlainBatch:
 
 FEW = 64
 """Columns of so few rows are laid together once, and read from there."""
+
+
+class Laid(Mapping[str, np.ndarray]):
+    """Columns that are rows of one block, by name.
+
+    Parameters
+    ----------
+    block
+        float64 [columns, n].
+    places
+        Name -> row of the block: not to be changed.
+    names
+        In their order.
+    order
+        The rows of the block in that order, int64; None where that is all of them as they are.
+    """
+
+    __slots__ = ("block", "names", "order", "places")
+
+    def __init__(
+        self, block: np.ndarray, places: Mapping[str, int], names: tuple[str, ...], order: np.ndarray | None
+    ) -> None:
+        self.block, self.places, self.names, self.order = block, places, names, order
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return a column, float64 [n]."""
+        column: np.ndarray = self.block[self.places[name]]
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def few(self) -> np.ndarray:
+        """Return the columns as float64 [columns, n] in the order of their names."""
+        block: np.ndarray = self.block if self.order is None else self.block[self.order]
+        return block
 
 
 class FeatureTable:
@@ -127,7 +167,7 @@ class FeatureTable:
     @property
     def names(self) -> Sequence[str]:
         """The declared names in their order."""
-        return tuple(self._columns)
+        return self._columns.names if isinstance(self._columns, Laid) else tuple(self._columns)
 
     def pick(self, rows: np.ndarray) -> FeatureTable:
         """Return the table of these rows; itself where they are all."""
@@ -176,6 +216,9 @@ class FeatureTable:
         return found
 
     def _few(self) -> np.ndarray:
+        if self._block is None and isinstance(self._columns, Laid):
+            block = self._columns.few()
+            self._block = (block if self._rows is None else block[:, self._rows]).T
         if self._block is None:
             columns: Iterable[np.ndarray] = self._columns.values()
             if self._rows is not None:

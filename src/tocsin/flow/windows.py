@@ -136,7 +136,7 @@ class Windows:
         for store in self.stores:
             store.readers = frozenset().union(*(self.readers[slot] for slot, _ in store.windows))
 
-    def step(self, batch: PlainBatch) -> list[np.ndarray]:
+    def step(self, batch: PlainBatch) -> Sequence[np.ndarray]:
         """Enter and read a batch (stamped, tau ascending) in its order.
 
         Returns per slot float64 [n], NaN where the value is missing.

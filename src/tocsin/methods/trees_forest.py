@@ -20,8 +20,8 @@ from tocsin.methods.trees_text import DEFAULT_LEFT, MISSING_NAN, MISSING_NONE, M
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FEW = 8
-"""Up to so many rows each goes through the trees alone."""
+FEW = 16
+"""Up to so many rows are scored without giving up the interpreter's lock."""
 MANY = 16_384
 """From so many rows on all cores take part."""
 
@@ -73,7 +73,7 @@ class Forest:
         out = np.zeros((len(x), len(self.texts) * self.classes))
         arrays = (*self.arrays, self.trees)
         if len(x) <= FEW:
-            walk.walk_row(x, *arrays, out)
+            walk.walk_few(x, *arrays, out)
         elif len(x) < MANY:
             walk.walk_rows(x, *arrays, out)
         else:

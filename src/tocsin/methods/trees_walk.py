@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tocsin.methods.kernels import kernel
+from tocsin.methods.kernels import brief, kernel
 
+U = np.uint64
+"""Places are unsigned: a signed one is looked at each time, whether it counts from the end."""
 ZERO = 1.0000000180025095e-35
 BLOCK = 64
 """Rows that go through a tree together; their columns stay in the first-level cache beside one tree."""
+ALONE = 4
+"""Up to so many rows each goes through the trees alone."""
 TOGETHER = 16
 """Trees that a single row goes through together."""
 RIGHT, ZEROS, PRESENCE, CATEGORY = 1, 2, 4, 8
@@ -73,7 +77,7 @@ def walk_rows(
     """
     wide = len(columns) + 1
     block = np.empty((BLOCK, wide), np.float64)
-    at = np.empty(BLOCK, np.int64)
+    at = np.empty(BLOCK, np.uint64)
     mixed = len(words) > 0
     for low in range(0, len(x), BLOCK):
         size = min(BLOCK, len(x) - low)
@@ -82,25 +86,25 @@ def walk_rows(
         for tree in range(len(trees)):
             root, depth, target = trees[tree, 0], trees[tree, 1], trees[tree, 2]
             for row in range(size):
-                at[row] = root
+                at[U(row)] = U(root)
             if mixed:
                 for _ in range(depth):
                     for row in range(size):
-                        node = at[row]
+                        node = at[U(row)]
                         word = nodes[node, 0]
-                        value = block[row, word & LOW]
+                        value = block[U(row), U(word & LOW)]
                         if word & SET:
-                            at[row] = (word >> 32) + outside(value, nodes[node, 1], words)
+                            at[U(row)] = U(word >> 32) + U(outside(value, nodes[node, 1], words))
                         else:
-                            at[row] = (word >> 32) + (value > values[node, 1])
+                            at[U(row)] = U(word >> 32) + U(value > values[node, 1])
             else:
                 for _ in range(depth):
                     for row in range(size):
-                        node = at[row]
+                        node = at[U(row)]
                         word = nodes[node, 0]
-                        at[row] = (word >> 32) + (block[row, word & LOW] > values[node, 1])
+                        at[U(row)] = U(word >> 32) + U(block[U(row), U(word & LOW)] > values[node, 1])
             for row in range(size):
-                out[low + row, target] += values[at[row], 1]
+                out[low + row, target] += values[at[U(row)], 1]
 
 
 @kernel
@@ -116,23 +120,40 @@ def walk_row(
     """Do the same for few rows: the trees of a row overlap, those of like depth together, and are added in order."""
     count = len(trees)
     block = np.empty((1, len(columns) + 1), np.float64)
-    at = np.empty(count, np.int64)
+    at = np.empty(count, np.uint64)
     mixed = len(words) > 0
     for row in range(len(x)):
         prepare(x, row, columns, block, 0)
         for tree in range(count):
-            at[tree] = trees[trees[tree, 3], 0]
+            at[U(tree)] = U(trees[trees[tree, 3], 0])
         for low in range(0, count, TOGETHER):
             high = min(count, low + TOGETHER)
             for _ in range(trees[trees[high - 1, 3], 1]):
                 for tree in range(low, high):
-                    node = at[tree]
+                    node = at[U(tree)]
                     word = nodes[node, 0]
-                    value = block[0, word & LOW]
+                    value = block[0, U(word & LOW)]
                     if mixed and word & SET:
-                        at[tree] = (word >> 32) + outside(value, nodes[node, 1], words)
+                        at[U(tree)] = U(word >> 32) + U(outside(value, nodes[node, 1], words))
                     else:
-                        at[tree] = (word >> 32) + (value > values[node, 1])
+                        at[U(tree)] = U(word >> 32) + U(value > values[node, 1])
         for tree in range(count):
             # ``at`` is in the order of depth: column 4 leads back to the order in which the library adds.
             out[row, trees[tree, 2]] += values[at[trees[tree, 4]], 1]
+
+
+@brief
+def walk_few(
+    x: np.ndarray,
+    columns: np.ndarray,
+    nodes: np.ndarray,
+    values: np.ndarray,
+    words: np.ndarray,
+    trees: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Do the same for few rows the shorter way, and keep the interpreter's lock."""
+    if len(x) <= ALONE:
+        walk_row(x, columns, nodes, values, words, trees, out)
+    else:
+        walk_rows(x, columns, nodes, values, words, trees, out)

@@ -8,9 +8,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from tocsin.core.events import Event, stamp_tau
-from tocsin.flow.wide.ids import CAPACITY, IdMemory
+from tocsin.flow.wide.ids import CAPACITY, FEW, IdMemory
 from tocsin.flow.wide.ids import warm as warm_ids
-from tocsin.flow.wide.sip import sip_bytes, sip_spans
+from tocsin.flow.wide.sip import sip_bytes, sip_few, sip_spans
 from tocsin.runtime.stamping import Stamped
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ class WideStamper:
         lengths = np.fromiter(map(len, texts), np.uint64, len(texts))
         spans = ((np.cumsum(lengths) - lengths) << _32) | lengths
         identity, there = np.empty(len(texts), np.uint64), np.ones(len(texts), np.bool_)
-        sip_spans(np.frombuffer(bytearray().join(texts), np.uint8), spans, there, self._k0, self._k1, identity)
+        (sip_few if len(texts) <= FEW else sip_spans)(
+            np.frombuffer(bytearray().join(texts), np.uint8), spans, there, self._k0, self._k1, identity
+        )
         times = np.fromiter((event.time for event in events), np.int64, len(events))
         fresh, seqs, taus = (column.tolist() for column in self.memory.admit(identity, times, clock))
         self.resume()
@@ -109,4 +111,7 @@ class WideStamper:
 
 def warm() -> None:
     """Compile every kernel of the stamper."""
+    from tocsin.flow.hashing import Hasher
+
     warm_ids()
+    WideStamper(Hasher(), 1).stamp_all([Event(id="1", source="warm", type="warm", time=1)], 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,11 +23,18 @@ if not AVAILABLE:
 from tocsin.flow.machine import machine as module
 from tocsin.flow.machine import tables
 from tocsin.flow.machine.assembly import Foreign, assembled
+from tocsin.flow.wide.lines import LineRows
 
 from .running import at_once, expected, machine_of, one_by_one
 
 SCOPE = RULE.narrow((), FEATURES)
 EDGES = (0, 1, -1, 2, -2, 3, 7, 2**31, 2**62, 2**63 - 1, -(2**63), -(2**63) + 1)
+
+
+def picked(sample: Sample) -> Any:
+    """Return the lines of a sample, each named by its row of the chunk."""
+    lines: Any = sample.lines
+    return LineRows(lines.chunk, index=np.arange(lines.n))
 
 
 def compared(seed: int, count: int, rows: int) -> list[str]:
@@ -38,15 +47,17 @@ def compared(seed: int, count: int, rows: int) -> list[str]:
         alone = [sample.alone(program) for program in programs]
         for program, want, got in zip(programs, alone, one_by_one(machine, sample, 30), strict=True):
             found += differences(program, want, got)
-        for name, batch in (("events", sample.wide), ("lines", sample.lines)):
+        batches = (("events", sample.wide), ("lines", sample.lines), ("picked lines", picked(sample)))
+        for name, batch in batches:
             if at_once(machine, sample, batch) != expected(alone):
                 found.append(f"{name}: {[program.text for program in programs]}")
     return found
 
 
 def test_the_machine_says_what_each_program_says_alone() -> None:
-    """Thirty random programs as one, over 20 packed events and over 80 rows as columns: hits, causes and counts."""
+    """Thirty random programs as one, over 20 and 64 rows packed or as they lie, and over 80 rows as columns."""
     assert compared(seed=21, count=300, rows=20) == []
+    assert compared(seed=23, count=60, rows=64) == []
     assert compared(seed=22, count=300, rows=80) == []
 
 

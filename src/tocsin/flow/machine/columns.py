@@ -35,6 +35,11 @@ def bare(function: F) -> F:
     return compiled(function, SOURCES, cache=True, fastmath=False, _nrt=False)
 
 
+def brief(function: F) -> F:
+    """Return the same of a function over few rows, which keeps the interpreter's lock."""
+    return compiled(function, SOURCES, cache=True, fastmath=False, nogil=False, _nrt=False)
+
+
 @bare
 def against(x: np.ndarray, c: np.ndarray, a: Any, k: Any, d: Any, m: int, how: int) -> None:
     """Compare a register of numbers with a constant."""
@@ -144,32 +149,20 @@ def truths(c: np.ndarray, a: Any, b: Any, d: Any, m: int, how: int) -> None:
 
 
 @bare
-def conjoined(c: np.ndarray, a: Any, b: Any, d: Any, m: int) -> Any:
-    """Put ``a && b`` into ``d``; return whether any row is still open: not false."""
+def connected(c: np.ndarray, a: Any, b: Any, d: Any, m: int, decided: Any) -> Any:
+    """Put ``a && b`` (``decided`` is ZERO) or ``a || b`` (ONE) into ``d``; return whether any row is still open.
+
+    A side that decides outweighs what is unknown, and that outweighs an error.
+    """
     held = ZERO
     for i in range(m):
         j = U(i)
         left, right = c[a + j], c[b + j]
         known = left if left > ONE else right
         known = UNKNOWN if (left == UNKNOWN) | (right == UNKNOWN) else known
-        known = ZERO if (left == ZERO) | (right == ZERO) else known
+        known = decided if (left == decided) | (right == decided) else known
         c[d + j] = known
-        held = np.uint8(held | known)
-    return held != ZERO
-
-
-@bare
-def disjoined(c: np.ndarray, a: Any, b: Any, d: Any, m: int) -> Any:
-    """Put ``a || b`` into ``d``; return whether any row is still open: not true."""
-    held = ZERO
-    for i in range(m):
-        j = U(i)
-        left, right = c[a + j], c[b + j]
-        known = left if left > ONE else right
-        known = UNKNOWN if (left == UNKNOWN) | (right == UNKNOWN) else known
-        known = ONE if (left == ONE) | (right == ONE) else known
-        c[d + j] = known
-        held = np.uint8(held | (known ^ ONE))
+        held = np.uint8(held | (known ^ decided))
     return held != ZERO
 
 

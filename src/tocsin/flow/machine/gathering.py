@@ -40,33 +40,36 @@ def probed(keys: Any, mask: Any, wanted: Any) -> Any:
 
 @bare
 def cells_into(
-    memory: np.ndarray,
-    at: Any,
+    kind: Any,
+    where: Any,
+    stride: Any,
+    told: Any,
+    step: Any,
+    k0: Any,
+    k1: Any,
     base: Any,
     rows: np.ndarray,
     first: int,
     m: int,
+    places: np.ndarray,
+    moved: Any,
     text: np.ndarray,
     v: np.ndarray,
     x: np.ndarray,
     c: np.ndarray,
 ) -> None:
     """Read tagged cells of ``rows[first : first + m]``; texts lie in ``text``, and become their hashes."""
-    kind, where, stride, told, step = (
-        memory[at],
-        memory[at + U(1)],
-        memory[at + U(2)],
-        memory[at + U(4)],
-        memory[at + U(5)],
-    )
-    k0, k1 = U(memory[U(K0)]), U(memory[U(K1)])
     for i in range(m):
         j = U(i)
         if kind == ops.CELL_TEXT and i + AHEAD < m:
             row = rows[U(first + i + AHEAD)]
+            if moved != 0:
+                row = places[U(row)]
             if np.int64(peek_byte(told + row * step)) == TEXT:
                 prefetch(text, np.int64(U(peek_whole(where + row * stride)) >> U(32)))
         row = rows[U(first + i)]
+        if moved != 0:
+            row = places[U(row)]
         tag = np.int64(peek_byte(told + row * step))
         state = MISSING
         if kind == ops.CELL_INT:
@@ -115,7 +118,8 @@ def gather(
             v[base + j] = entry
             c[base + j] = ZERO if entry >= 0 else UNKNOWN if entry == ops.STRANGE else MISSING
     elif kind >= ops.CELL_INT:
-        cells_into(memory, at, base, rows, first, m, text, v, x, c)
+        k0, k1 = U(memory[U(K0)]), U(memory[U(K1)])
+        cells_into(kind, where, stride, told, step, k0, k1, base, rows, first, m, places, moved, text, v, x, c)
     elif kind == ops.BYTE:
         for i in range(m):
             row = rows[U(first + i)]

@@ -23,11 +23,11 @@ from tocsin.flow.machine.columns import (
     among,
     bare,
     between,
+    brief,
     checked,
     chosen,
-    conjoined,
+    connected,
     converted,
-    disjoined,
     divide_ints,
     multiply_ints,
     negate_ints,
@@ -217,11 +217,11 @@ def run(
                             quiet = e < 0
                             pc = end if quiet else e
                     elif op == ops.AND:
-                        if not conjoined(c, a, b, d, m):
+                        if not connected(c, a, b, d, m, ZERO):
                             quiet = e < 0
                             pc = end if quiet else e
                     elif op == ops.OR:
-                        if not disjoined(c, a, b, d, m):
+                        if not connected(c, a, b, d, m, ONE):
                             pc = e
                     elif op == ops.TEXT_WORD:
                         against(v, c, a, memory[U(words + k)], d, m, e)
@@ -283,10 +283,33 @@ def run(
                     emit(c, result, rule, rows, first, m, hits, waiting, tally)
 
 
+@brief
+def run_few(
+    how: int,
+    jobs: np.ndarray,
+    count: int,
+    rows: np.ndarray,
+    places: np.ndarray,
+    text: np.ndarray,
+    columns: int,
+    memory: np.ndarray,
+    doubles: np.ndarray,
+    v: np.ndarray,
+    x: np.ndarray,
+    c: np.ndarray,
+    hits: np.ndarray,
+    waiting: np.ndarray,
+    tally: np.ndarray,
+) -> None:
+    """Run few rows as ``run`` does, and keep the interpreter's lock."""
+    run(how, jobs, count, rows, places, text, columns, memory, doubles, v, x, c, hits, waiting, tally)
+
+
 def warm() -> None:
     """Compile the kernels for the types that they are called with."""
     none, states = np.zeros(16, np.int64), np.zeros(1, np.uint8)
     doubles = none.view(np.float64)
-    run(0, none, 0, none, none, states, 0, none, doubles, none, doubles, states, none, none, none)
+    for through in (run, run_few):
+        through(0, none, 0, none, none, states, 0, none, doubles, none, doubles, states, none, none, none)
     entered(0, 0, 0, none[:0].copy(), none)
     hashed(none, none[:0].copy(), 0, 0, 0, 0, states, states, none, none)

@@ -132,7 +132,8 @@ class Program:
         code = [number for step in self._code for number in step]
         columns = [0] * (WIDTH * len(self.inputs))
         words, atoms, lists = [0] * len(self._words), [0] * (4 * len(self._atoms)), [0] * (4 * len(self.named))
-        sections = [self._classes, self._members, flat, code, self._constants, words, atoms, lists, columns, columns]
+        sections = [self._classes, self._members, flat, code, self._constants, words, atoms, lists,
+                    columns, columns, columns]  # fmt: skip
         starts, at = [], 16
         for section in sections:
             starts.append(at)
@@ -142,8 +143,9 @@ class Program:
         for start, section in zip(starts, sections, strict=True):
             self.memory[start : start + len(section)] = section
         self.doubles = self.memory.view(np.float64)
-        self.packed, self.laid = starts[-2:]
-        """Where it says how the inputs lie: of few events, packed row by row, and of many rows, in columns."""
+        self.packed, self.lined, self.laid = starts[-3:]
+        """Where it says how the inputs lie: of few events, packed row by row; of few scanned lines; of many rows, in
+        columns."""
         self._word_at, self._atom_at, self._list_at = starts[5:8]
         self._hasher: Hasher | None = None
 

@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
     from tocsin.flow.batch import FeatureTable
     from tocsin.flow.lists import Lists
+    from tocsin.flow.names import Names
     from tocsin.flow.rules import Ready
 
 ROOM = 4096
 """Hits of one run that have room at first; where there are more, it is made and the run repeated."""
-DECODED = 16
-"""So few rows of lines are packed as events, too: each is decoded for that."""
 ROW = (1 << 32) - 1
 EVERY = np.arange(FEW)
 
@@ -57,6 +56,9 @@ class Machine:
         self._counts, self._touched, self._totals = self._tally[kernel.COUNTS : kernel.COUNTS + 3 * size].reshape(3, -1)
         self._work = self._tally[kernel.COUNTS + 3 * size :]
         self._rows = np.zeros(FEW, np.int64)
+        self._names: Names | None = None
+        self._class_of = np.zeros(0, np.int16)
+        """The class of each type of ``names``, the number of classes where no rule looks at it."""
 
     def run(
         self, batch: Any, table: FeatureTable, scores: np.ndarray, lists: Lists | None
@@ -66,21 +68,26 @@ class Machine:
         program.bind(lists, batch.hasher)
         for answers in program.answers.values():
             answers.make_room(batch.n)
-        events = batch.events
-        few = batch.n <= (FEW if events.__class__ is list else DECODED)
-        jobs, rows = self._packed(events, batch.hasher) if few else self._sorted(batch)
+        columns = self._columns_of(batch)
+        jobs, rows = self._packed(batch) if columns == program.packed else self._sorted(batch)
         if not jobs:
             return [], []
-        columns = program.packed if few else program.laid
         layout = self.layout
         places, text = layout.features(table, columns), NO_TEXT
         layout.scores(scores, columns)
-        awaited = Awaited(program, batch, table, scores, lists, packer=self.packer if few else None)
-        if program.foreign or not few:
+        awaited = Awaited(
+            program, batch, table, scores, lists, packer=self.packer if columns == program.packed else None
+        )
+        late: Sequence[int] = ()
+        if columns == program.lined:
+            places, text, late = layout.lines(batch, tuple(jobs[::3]))
+        elif columns == program.laid or program.foreign:
             read = program.read_by(jobs[::3])
-            if not few:
-                text = layout.columns(batch, read)
-            layout.awaited(awaited, columns, program.late(read, few=few))
+            if columns == program.laid:
+                text = layout.columns(batch, read, columns)
+            late = program.late(read, few=columns == program.packed)
+        if late:
+            layout.awaited(awaited, columns, late)
             awaited.foresee(jobs, rows)
         first, fresh = np.array(jobs, np.int64), kernel.FRESH
         while not self._through(fresh, first, rows, (places, text, columns), awaited):
@@ -113,35 +120,54 @@ class Machine:
         self._work[:] = 0
         return shares
 
-    def _packed(self, events: Sequence[Any], hasher: Any) -> tuple[list[int], np.ndarray]:
+    def _columns_of(self, batch: Any) -> int:
+        """Return which of the program's tables says how the inputs of a batch lie."""
+        if batch.n > FEW:
+            return self.program.laid
+        return self.program.lined if hasattr(batch, "whereabouts") else self.program.packed
+
+    def _packed(self, batch: Any) -> tuple[list[int], np.ndarray]:
         """Pack events; return the jobs, (class, first, last) each, and their rows."""
         types, packer = self.program.types.get, self.packer
-        fetch, packed, stride, text, meet = packer.fetch, packer.rows, packer.stride, hasher.text, packer.meet
-        by_class: dict[int, list[int]] = {}
-        for row, event in enumerate(events):
-            kind = types(event.type)
-            if kind is not None:
+        fetch, packed, stride, text, meet = packer.fetch, packer.rows, packer.stride, batch.hasher.text, packer.meet
+        classes = []
+        for row, event in enumerate(batch.events):
+            kind = types(event.type, len(self.program.types))
+            if kind < len(self.program.types):
                 fetch[kind](event, packed, row * stride, text, meet)
-                by_class.setdefault(kind, []).append(row)
-        jobs: list[int] = []
-        order: list[int] = []
-        for kind, rows in by_class.items():
-            jobs += [kind, len(order), len(order) + len(rows)]
-            order += rows
+            classes.append(kind)
         packer.met(self.program)
-        if len(by_class) > 1 or len(order) < len(events):
-            self._rows[: len(order)] = order
-            return jobs, self._rows
-        return jobs, EVERY
+        return self._by_class(classes)
+
+    def _by_class(self, classes: Sequence[int]) -> tuple[list[int], np.ndarray]:
+        """Return the jobs of few rows, and the rows in their order; those of no class come last and are left out."""
+        none, of = len(self.program.types), set(classes)
+        if len(of) == 1:
+            kind = classes[0]
+            return ([kind, 0, len(classes)] if kind < none else []), EVERY
+        order = sorted(range(len(classes)), key=classes.__getitem__)
+        jobs: list[int] = []
+        first = 0
+        for kind in sorted(of):
+            last = first + classes.count(kind)
+            if kind < none:
+                jobs += [kind, first, last]
+            first = last
+        self._rows[: len(order)] = order
+        return jobs, self._rows
 
     def _sorted(self, batch: Any) -> tuple[list[int], np.ndarray]:
         """Sort the rows of a batch by class; return the jobs and the rows."""
         program = self.program
-        kinds = batch.kinds
-        codes = {batch.names.declare_type(name): place for name, place in program.types.items()}
-        class_of = np.full(len(batch.names.types), len(program.types), np.int16)
-        class_of[list(codes)] = list(codes.values())
-        chosen = class_of[kinds]
+        names: Names = batch.names
+        if names is not self._names or len(self._class_of) != len(names.types):
+            codes = {names.declare_type(name): place for name, place in program.types.items()}
+            self._class_of = np.full(len(names.types), len(program.types), np.int16)
+            self._class_of[list(codes)] = list(codes.values())
+            self._names = names
+        chosen = self._class_of[batch.kinds]
+        if batch.n <= FEW:
+            return self._by_class(chosen.tolist())
         rows = np.argsort(chosen, kind="stable")
         ends = np.cumsum(np.bincount(chosen, minlength=len(program.types) + 1)).tolist()
         jobs: list[int] = []
@@ -160,8 +186,9 @@ class Machine:
     ) -> bool:
         """Run all jobs, and again what had to wait; return whether there was room for what was found."""
         program, tally = self.program, self._tally
+        through = kernel.run_few if lying[2] != program.laid else kernel.run
         while True:
-            kernel.run(
+            through(
                 how,
                 jobs,
                 len(jobs) // 3,

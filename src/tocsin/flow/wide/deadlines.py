@@ -68,6 +68,8 @@ class WideDeadlines:
         It may name a row too early, never one too late: what a row arms may be due before a later row. ``start``
         itself comes back only if ``due()`` is not after it.
         """
+        if not self.queues:
+            return rows.n
         earliest = self.due()
         for queue, arrivals in self._prepared(rows):
             at = int(np.searchsorted(arrivals.arming, start))
@@ -87,6 +89,8 @@ class WideDeadlines:
 
         An event that does both answers the old and arms anew.
         """
+        if not self.queues:
+            return
         for queue, arrivals in self._prepared(rows):
             queue.enter(rows, arrivals, start, stop)
         if self._errors:
@@ -96,8 +100,7 @@ class WideDeadlines:
     def _prepared(self, rows: Rows) -> list[tuple[Queue, Arrivals]]:
         """Return the deadlines that something of the batch concerns, and what; worked out once a batch."""
         if self._rows is not rows:
-            codes = [rows.kinds.item(0)] if rows.n == 1 else np.unique(rows.kinds).tolist()
-            touched = {place for code in codes for place in self.by_type.get(rows.names.types[code], ())}
+            touched = {place for code in rows.codes for place in self.by_type.get(rows.names.types[code], ())}
             self._arrivals = [
                 (self.queues[place], arrivals)
                 for place in sorted(touched)

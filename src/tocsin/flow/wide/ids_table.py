@@ -17,6 +17,7 @@ import numpy as np
 
 from tocsin.core.events import ID_MEMORY
 from tocsin.flow.wide.bare import bare
+from tocsin.flow.wide.jit import brief
 from tocsin.flow.wide.prefetch import prefetch
 
 U = np.uint64
@@ -260,6 +261,24 @@ def admit(
         fresh[row] = True
         seqs[row] = state[SEQ]
         stamps[row] = state[TAU]
+
+
+@brief
+def admit_few(
+    index: Array,
+    log: Array,
+    chunks: Array,
+    free: Array,
+    state: Array,
+    ids: Array,
+    times: Array,
+    clock: Whole,
+    fresh: Array,
+    seqs: Array,
+    stamps: Array,
+) -> None:
+    """Stamp few rows as ``admit`` does, and keep the interpreter's lock."""
+    admit(index, log, chunks, free, state, ids, times, clock, fresh, seqs, stamps)
 
 
 @bare

@@ -21,6 +21,14 @@ def kernel(function: F) -> F:
     return compiled(function, SOURCES, cache=True, fastmath=False)
 
 
+def brief(function: F) -> F:
+    """Return the compiled form of a kernel over few rows, which makes no array and keeps the interpreter's lock.
+
+    It takes microseconds; who gives the lock up for these may wait for it hundreds of them.
+    """
+    return compiled(function, SOURCES, cache=True, fastmath=False, nogil=False, _nrt=False)
+
+
 def inlined(function: F) -> F:
     """Return the compiled form of a small function that kernels call."""
     return compiled(function, SOURCES, cache=True)

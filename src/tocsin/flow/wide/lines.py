@@ -13,11 +13,12 @@ from tocsin.flow.batch import PlainBatch
 from tocsin.flow.names import ITEM_FIELDS, OTHER
 from tocsin.flow.wide import lines_columns as made
 from tocsin.flow.wide.lines_cells import Cells
-from tocsin.flow.wide.rows import ItemRows, Keyed, Rows, Typed
+from tocsin.flow.wide.rows import ItemRows, Keyed, Rows, Typed, codes_in
 from tocsin.flow.wide.scan_checks import HEADS, MISSING, TEXT
 from tocsin.flow.wide.scan_chunk import CAPACITY, Chunk
 from tocsin.flow.wide.sip import sip_spans
 
+NO_INDEX = np.zeros(0, np.int64)
 __all__ = ["CAPACITY", "Chunk", "LineItems", "LineRows"]
 
 
@@ -84,6 +85,11 @@ class LineRows(PlainBatch, Cells):
         picked: np.ndarray = column[self._slice] if self._index is None else column[self._index]
         return picked
 
+    @property
+    def whereabouts(self) -> tuple[np.ndarray, int]:
+        """Which rows of the chunk: (int64 [n], 0), or (none, the first) where they are side by side."""
+        return (NO_INDEX, self._slice.start) if self._index is None else (self._index, 0)
+
     def pick(self, rows: np.ndarray) -> LineRows:
         """Return the batch of these rows (positions, ascending); itself where they are all."""
         if len(rows) == self.n:
@@ -122,6 +128,11 @@ class LineRows(PlainBatch, Cells):
         return self.of(self.chunk.kinds)
 
     @property
+    def codes(self) -> list[int]:
+        """The codes of the types that there are, each once."""
+        return self._once(("codes",), lambda: codes_in(self.kinds))
+
+    @property
     def shops(self) -> np.ndarray:
         """Codes of ``names.shops``."""
         return self.of(self.chunk.shops)
@@ -129,13 +140,11 @@ class LineRows(PlainBatch, Cells):
     @property
     def shop_hashes(self) -> np.ndarray:
         """Hashes of the shops."""
-        return self._once(("shop hashes",), lambda: self._coded(self.names.shops, self.shops))
+        return self._once(("shop hashes",), lambda: self.live().shop_hashes[self.shops])
 
     def of_type(self, *types: str) -> np.ndarray:
         """Return the bool mask [n] of the rows of these event types."""
-        mask = np.zeros(self.n, bool)
-        for name in types:
-            mask |= self.kinds == self.names.declare_type(name)
+        mask: np.ndarray = self.names.among(types)[self.kinds]
         return mask
 
     def column(self, name: str) -> Column:

@@ -8,6 +8,8 @@ import numpy as np
 
 from tocsin.flow.distinct import value_of
 from tocsin.flow.view import key_of
+from tocsin.flow.wide.jit import brief, woven
+from tocsin.flow.wide.memory import as_float
 from tocsin.flow.wide.prefetch import prefetch
 from tocsin.flow.wide.scan_bytes import PAD, copied, put_byte, uncounted
 from tocsin.flow.wide.scan_checks import BOOL, FLOAT, INT, TEXT
@@ -20,11 +22,44 @@ if TYPE_CHECKING:
 U = np.uint64
 KEYS, IDENTITIES, TEXTS = 0, 1, 2
 TYPES = frozenset({"int", "double", "bool", "string"})
+FEW = 64
+"""So few lines are joined without giving up the interpreter's lock."""
 AHEAD = 12
 """So many rows ahead the bytes of texts are asked for."""
 _EXACT = 1 << 53
 _LENGTH = np.uint64(0xFFFFFFFF)
 _OVER = 2.0**63
+
+
+@woven
+def is_left(tag: Any, cell: Any, what: Any) -> Any:
+    """Return whether a cell, int64, is hashed as what Python writes it out as."""
+    if what == TEXTS:
+        return False
+    return tag in (FLOAT, BOOL) or (tag == INT and (cell > _EXACT or cell < -_EXACT))
+
+
+@woven
+def hashed_cell(
+    tag: Any, cell: Any, text: np.ndarray, digits: np.ndarray, what: Any, k0: np.uint64, k1: np.uint64
+) -> Any:
+    """Return the hash of a text, or of an integer in its decimal form, from its cell, int64."""
+    if tag == TEXT:
+        return sip_padded(text, (cell >> 32) & 0xFFFFFFFF, cell & 0xFFFFFFFF, k0, k1)
+    at, value = np.int64(0), cell
+    if what == IDENTITIES:
+        put_byte(digits, at, np.int64(0))
+        at += 1
+    if value < 0:
+        put_byte(digits, at, np.int64(0x2D))
+        at += 1
+        value = -value
+    at = put_integer(digits, at, value)
+    if what == IDENTITIES:
+        put_byte(digits, at, np.int64(0x2E))
+        put_byte(digits, at + 1, np.int64(0x30))
+        at += 2
+    return sip_padded(digits, np.int64(0), at, k0, k1)
 
 
 @uncounted
@@ -46,33 +81,13 @@ def _hash_cells(
         if ahead < n and tags[ahead] == TEXT:
             prefetch(text, np.int64(cells[ahead] >> U(32)))
             prefetch(text, np.int64(cells[ahead] >> U(32)) + np.int64(cells[ahead] & U(0xFFFFFFFF)))
-        tag = tags[row]
+        tag, cell = np.int64(tags[row]), np.int64(cells[row])
         out[row] = U(0)
-        if tag == TEXT:
-            out[row] = sip_padded(text, np.int64(cells[row] >> U(32)), np.int64(cells[row] & U(0xFFFFFFFF)), k0, k1)
-        elif what != TEXTS and tag == INT:
-            value = np.int64(cells[row])
-            if value > _EXACT or value < -_EXACT:
-                left[count] = row
-                count += 1
-                continue
-            at = np.int64(0)
-            if what == IDENTITIES:
-                put_byte(digits, at, np.int64(0))
-                at += 1
-            if value < 0:
-                put_byte(digits, at, np.int64(0x2D))
-                at += 1
-                value = -value
-            at = put_integer(digits, at, value)
-            if what == IDENTITIES:
-                put_byte(digits, at, np.int64(0x2E))
-                put_byte(digits, at + 1, np.int64(0x30))
-                at += 2
-            out[row] = sip_padded(digits, np.int64(0), at, k0, k1)
-        elif what != TEXTS and tag in (FLOAT, BOOL):
+        if is_left(tag, cell, what):
             left[count] = row
             count += 1
+        elif tag == TEXT or (what != TEXTS and tag == INT):
+            out[row] = hashed_cell(tag, cell, text, digits, what, k0, k1)
     return count
 
 
@@ -97,11 +112,24 @@ def _value(tag: int, cell: np.uint64) -> Any:
     return bool(cell) if tag == BOOL else int(cell.view(np.int64))
 
 
+@brief
+def _numbers(tags: np.ndarray, cells: np.ndarray, values: np.ndarray, present: np.ndarray) -> None:
+    for row in range(len(tags)):
+        tag = tags[row]
+        present[row] = INT <= tag <= BOOL
+        if tag == FLOAT:
+            values[row] = as_float(np.int64(cells[row]))
+        elif present[row]:
+            values[row] = np.float64(np.int64(cells[row]))
+        else:
+            values[row] = np.nan
+
+
 def numbers(tags: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (float64 [n], present [n]) of numbers and booleans, NaN where there is none."""
-    present = (tags >= INT) & (tags <= BOOL)
-    values = np.where(tags == FLOAT, cells.view(np.float64), cells.view(np.int64).astype(np.float64))
-    return np.where(present, values, np.nan), present
+    values, present = np.empty(len(tags)), np.empty(len(tags), np.bool_)
+    _numbers(tags, cells, values, present)
+    return values, present
 
 
 def fixed(tags: np.ndarray, cells: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarray]:
@@ -164,11 +192,16 @@ def _gather(text: np.ndarray, spans: np.ndarray, out: np.ndarray) -> None:
         at += 1
 
 
+@brief
+def _gather_few(text: np.ndarray, spans: np.ndarray, out: np.ndarray) -> None:
+    _gather(text, spans, out)
+
+
 def gathered(text: np.ndarray, spans: np.ndarray) -> bytes:
     """Return the texts at spans, joined by line feeds."""
     if not len(spans):
         return b""
     size = int((spans & _LENGTH).sum()) + len(spans)
     out = np.empty(size + PAD, np.uint8)
-    _gather(text, spans, out)
+    (_gather_few if len(spans) <= FEW else _gather)(text, spans, out)
     return out[: size - 1].tobytes()

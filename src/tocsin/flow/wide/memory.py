@@ -83,6 +83,18 @@ def store_half(typing: Any, address: Any, value: Any) -> Any:
 
 
 @emitted
+def store_byte(typing: Any, address: Any, value: Any) -> Any:
+    """Put the lowest byte of an int64 at an address."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte = builder.trunc(args[1], ir.IntType(8))
+        builder.store(byte, _pointer(builder, args[0], ir.IntType(8)), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), emit
+
+
+@emitted
 def as_float(typing: Any, value: Any) -> Any:
     """Return the float64 whose bits an int64 holds."""
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from tocsin.flow.wide.bare import bare
 from tocsin.flow.wide.finish import read_all
 from tocsin.flow.wide.hops import add_to_hop, square, turn
-from tocsin.flow.wide.jit import inlined, kernel, woven
+from tocsin.flow.wide.jit import brief, inlined, kernel, woven
 from tocsin.flow.wide.keyed import LOW, find, free, insert, mixed, row_at
 from tocsin.flow.wide.layout import (
     A_BIT,
@@ -265,19 +266,47 @@ def ask_pairs(table: Any, key: Any, sub: Any, head: Any) -> None:
 
 
 @woven
+def key_at(table: Any, sub: Any, head: Any) -> Any:
+    """Return the key of an entry."""
+    return load(get(head, H_SUB_KEYS) + 8 * (get(table, T_PLACE) * get(head, H_SUB_STAGE) + sub))
+
+
+@woven
+def ask_index(table: Any, key: Any) -> None:
+    """Ask for the place of a key in the index."""
+    prefetch(get(table, T_INDEX) + 8 * (key & LOW & get(table, T_MASK)))
+
+
+@woven
+def ask_row(table: Any, key: Any, sub: Any, head: Any) -> None:
+    """Ask for the row of an entry that comes soon, and for where its identities are counted."""
+    entry = load(get(table, T_INDEX) + 8 * (key & LOW & get(table, T_MASK)))
+    address = row_at(table, at_least_0((entry & LOW) - 1))
+    prefetch(address)
+    if get(table, T_WORDS) > LINE_WORDS:
+        prefetch(address + 64)
+    ask_pairs(table, key, sub, head)
+
+
+@woven
 def ask(table: Any, row: Any, head: Any) -> None:
     """Ask for the index places and the rows of keys that come soon (rows of events, each its own entry)."""
-    index, mask = get(table, T_INDEX), get(table, T_MASK)
-    keys = get(head, H_SUB_KEYS) + 8 * get(table, T_PLACE) * get(head, H_SUB_STAGE)
     if row + INDEX_AHEAD < get(head, H_SUBS):
-        prefetch(index + 8 * (load(keys + 8 * (row + INDEX_AHEAD)) & LOW & mask))
+        ask_index(table, key_at(table, row + INDEX_AHEAD, head))
     if row + ROW_AHEAD < get(head, H_SUBS):
-        entry = load(index + 8 * (load(keys + 8 * (row + ROW_AHEAD)) & LOW & mask))
-        address = row_at(table, at_least_0((entry & LOW) - 1))
-        prefetch(address)
-        if get(table, T_WORDS) > LINE_WORDS:
-            prefetch(address + 64)
-        ask_pairs(table, load(keys + 8 * (row + ROW_AHEAD)), row + ROW_AHEAD, head)
+        ask_row(table, key_at(table, row + ROW_AHEAD, head), row + ROW_AHEAD, head)
+
+
+@inlined
+def ask_first(head: Any, rows: Any) -> None:
+    """Ask for the index places, or else the rows, of the entries that come first, over all tables at once."""
+    first = min(get(head, H_SUBS), np.int64(ROW_AHEAD if rows else INDEX_AHEAD))
+    for table in range(get(head, H_TABLES), get(head, H_TABLES_END), TABLE_BYTES):
+        for sub in range(first):
+            if rows:
+                ask_row(table, key_at(table, sub, head), sub, head)
+            else:
+                ask_index(table, key_at(table, sub, head))
 
 
 @inlined
@@ -365,12 +394,8 @@ def run_table(table: Any, head: Any) -> None:
             sweep(table, tau)
 
 
-@kernel
-def run(
-    head: int,
-    out: np.ndarray,
-    default: Any,
-) -> Any:
+@bare
+def run(head: int, out: np.ndarray, default: Any) -> Any:
     """Run a staged batch and fill ``out`` float64 [windows, rows]; see ``layout.DONE`` for what is returned.
 
     ``default`` is the hash of the installation's currency. Nothing has happened where something has to grow first.
@@ -381,13 +406,21 @@ def run(
     put(head, H_OUT, out.ctypes.data)
     put(head, H_OUT_STRIDE, out.shape[1])
     begin = get(head, H_LOG_BEGIN)
+    ask_first(head, False)
     enter_log(head, default)
+    ask_first(head, True)
     tau = load(get(head, H_TAUS) + 8 * (get(head, H_N) - 1))
     for table in range(get(head, H_TABLES), get(head, H_TABLES_END), TABLE_BYTES):
         run_table(table, head)
         settle(table, tau, head)
     put(head, H_TAU, tau)
     return np.int64(TRIM if begin >> SEGMENT_BITS != get(head, H_LOG_BEGIN) >> SEGMENT_BITS else DONE)
+
+
+@brief
+def run_few(head: int, out: np.ndarray, default: Any) -> Any:
+    """Run few rows as ``run`` does, and keep the interpreter's lock."""
+    return run(head, out, default)
 
 
 @kernel

@@ -10,9 +10,10 @@ from tocsin.errors import Misconfigured
 from tocsin.flow.wide import layout as at
 from tocsin.flow.wide.keyed import fill_map, grow_index
 from tocsin.flow.wide.memory import address_of
-from tocsin.flow.wide.passes import run
+from tocsin.flow.wide.passes import run, run_few
 from tocsin.flow.wide.plan import Plan, reader_bits
 from tocsin.flow.wide.stage import Stage
+from tocsin.flow.wide.stage_lines import FEW
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -205,8 +206,9 @@ class Plane:
         """Run a batch and fill ``out`` float64 [windows of the plan, n], NaN where a value is missing."""
         if rows.names is not self._names or len(rows.names.types) != self._types:
             self._code_kinds(rows.names)
+        through = run_few if rows.n <= FEW else run
         for _ in self.stage.parts(rows):
-            while (need := run(self.address, out, self._default)) > at.TRIM:
+            while (need := through(self.address, out, self._default)) > at.TRIM:
                 self._grow(need)
             if need == at.TRIM:
                 self._trim()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from tocsin.flow.batch import PlainBatch
+from tocsin.flow.batch import FEW, PlainBatch
 from tocsin.flow.cel_values import fit
 from tocsin.flow.cel_views import typed_column
 from tocsin.flow.distinct import value_of
@@ -122,6 +122,11 @@ class Rows(PlainBatch, Keyed):
         self.shops = np.array([names.shop(event.shop) for event in events], np.int32)
         self.shop_hashes = np.array([hasher.text(event.shop) for event in events], np.uint64)
 
+    @property
+    def codes(self) -> list[int]:
+        """The codes of the types that there are, each once."""
+        return self._once(("codes",), lambda: codes_in(self.kinds))
+
     def of_type(self, *types: str) -> np.ndarray:
         """Return the bool mask [n] of the rows of these event types."""
         mask: np.ndarray = self.names.among(types)[self.kinds]
@@ -231,6 +236,14 @@ class ItemRows(Keyed):
             return typed_values([item.get(name) for item in self.docs], type_, self._rows.hasher)
         values, codes = self._rows.typed(root, name, type_)
         return values[self.row], None if codes is None else codes[self.row]
+
+
+def codes_in(kinds: np.ndarray) -> list[int]:
+    """Return the codes that there are, each once, ascending."""
+    if len(kinds) <= FEW:
+        return sorted(set(kinds.tolist()))
+    found: list[int] = np.flatnonzero(np.bincount(kinds)).tolist()
+    return found
 
 
 def typed_values(raw: Sequence[Any], type_: str, hasher: Hasher) -> Typed:

@@ -10,6 +10,7 @@ Journal 2019, for strings in vectors.
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,7 @@ import numpy as np
 from tocsin.core.events import AHEAD_LIMIT, LATE_LIMIT
 from tocsin.flow.wide import scan_values as at_
 from tocsin.flow.wide.blake import STATE_WORDS, key_state
-from tocsin.flow.wide.scan_body import scan_body
+from tocsin.flow.wide.scan_body import scan_body, scan_few
 from tocsin.flow.wide.scan_bytes import PAD
 from tocsin.flow.wide.scan_checks import CAUSES
 from tocsin.flow.wide.scan_layout import LITERALS, LONGEST_ATTRIBUTE, LONGEST_LINE
@@ -38,6 +39,11 @@ CACHE_LINES = 1 << 16
 KNOWN_FIRST = 1 << 16
 KNOWN_MOST = 1 << 22
 REPORTS = 16_384
+FEW_BYTES = 16_384
+"""Bodies of so few bytes are scanned without giving up the interpreter's lock."""
+NOTHING = bytes(PAD)
+NO_SLOW = np.zeros((0, 4), np.int64)
+_CONTROL = struct.Struct(f"={at_.CONTROLS}q")
 _FOREVER = (1 << 63) - 1
 
 
@@ -86,16 +92,18 @@ class Scanner:
     """
 
     def __init__(self, names: Names, hasher: Hasher, rules: Rules) -> None:
-        self.names, self.hasher = names, hasher
+        self.names = names
         self.tables = Tables(names, rules)
         self._flat = self.tables.names.reshape(-1)
-        self._body = np.zeros(1 << 20, np.uint8)
+        self._hold(1 << 20)
+        self._key = np.array([hasher.k0, hasher.k1], np.uint64).view(np.int64).tolist()
         self._cache = np.zeros(CACHE_LINES * CACHE_LINE, np.uint8)
         self._known = np.zeros(KNOWN_FIRST, np.uint64)
         self._known_count = 0
         self._reports = np.zeros((REPORTS, 3), np.int64)
         self._slow = np.zeros((0, 4), np.int64)
         self._control = np.zeros(at_.CONTROLS, np.int64)
+        self._settings = self._control.data
         self._scratch = np.zeros(SCRATCH, np.int64)
         self._spare = np.zeros(LONGEST_LINE + PAD, np.uint8)
 
@@ -109,31 +117,25 @@ class Scanner:
         self, body: bytes | memoryview, at: int, chunk: Chunk, scope: Scope, *, now: int, live: bool, longest: int
     ) -> Scanned:
         """Read a body's lines from ``at`` on into the chunk's free rows; those of over ``longest`` bytes are left."""
-        size = len(body)
+        size, start = len(body), chunk.n
         if size + PAD > len(self._body):
-            self._body = np.zeros(size + size // 2 + PAD, np.uint8)
-        self._body[at:size] = np.frombuffer(body, np.uint8)[at:]
-        self._body[size : size + PAD] = 0
-        control, start = self._control, chunk.n
+            self._hold(size + size // 2 + PAD)
+        self._text[at:size] = memoryview(body)[at:]
+        self._text[size : size + PAD] = NOTHING
         if len(self._slow) < chunk.capacity:
             self._slow = np.zeros((chunk.capacity, 4), np.int64)
         if self._known_count + REPORTS > len(self._known) * 3 // 5:
             self._grow()
-        control[:] = 0
-        control[at_.AT], control[at_.END] = at, size
-        control[at_.ROW], control[at_.ROWS] = start, chunk.capacity
-        control[at_.USED], control[at_.ROOM] = chunk.used, len(chunk.text) - PAD
-        control[at_.ITEM], control[at_.ITEMS] = chunk.n_items, chunk.item_frame.shape[1]
-        control[at_.NOW], control[at_.TIMELESS] = now, int(live)
-        control[at_.OLDEST] = max(0, now - LATE_LIMIT) if live else 0
-        control[at_.NEWEST] = now + AHEAD_LIMIT if live else _FOREVER
-        control[at_.SHOP], control[at_.SHOP_BYTES] = self.names.shop(scope.shop), scope.bytes
-        control[at_.KNOWN] = self._known_count
-        control[at_.K0 : at_.K1 + 1] = np.array([self.hasher.k0, self.hasher.k1], np.uint64).view(np.int64)
-        control[at_.LONGEST] = min(longest, LONGEST_LINE) if scope.plain else 0
-        control[at_.NOTED], control[at_.SCOPE] = scope.noted, scope.number
+        _CONTROL.pack_into(
+            self._settings, 0,
+            at, size, start, chunk.capacity, chunk.used, len(chunk.text) - PAD, chunk.n_items,
+            chunk.item_frame.shape[1], now, max(0, now - LATE_LIMIT) if live else 0,
+            now + AHEAD_LIMIT if live else _FOREVER, self.names.shop(scope.shop), 0, 0, self._known_count, *self._key,
+            min(longest, LONGEST_LINE) if scope.plain else 0, scope.noted, scope.number, 0, int(live), scope.bytes,
+            0, 0, 0,
+        )  # fmt: skip
         tables = self.tables
-        scan_body(
+        (scan_few if size - at <= FEW_BYTES else scan_body)(
             self._body,
             chunk.text,
             chunk.frame,
@@ -154,20 +156,25 @@ class Scanner:
             self._known,
             self._reports,
             self._slow,
-            control,
+            self._control,
             self._scratch,
             self._spare,
         )
-        chunk.n, chunk.used, chunk.n_items = (int(control[place]) for place in (at_.ROW, at_.USED, at_.ITEM))
-        self._known_count = int(control[at_.KNOWN])
-        rest = int(control[at_.AT])
-        text: Any = self._body.data
+        done = self._control.tolist()
+        chunk.n, chunk.used, chunk.n_items = done[at_.ROW], done[at_.USED], done[at_.ITEM]
+        self._known_count = done[at_.KNOWN]
+        rest, count, text = done[at_.AT], done[at_.REPORTS], self._text
         reports = [
             (entity, str(text[first : first + length], "utf-8"))
-            for entity, first, length in self._reports[: control[at_.REPORTS]].tolist()
+            for entity, first, length in (self._reports[:count].tolist() if count else ())
         ]
-        slow = self._slow[: control[at_.SLOW]].copy()
-        return Scanned(start, chunk.n, rest if rest < size else -1, bool(control[at_.FULL]), slow, reports)
+        slow = self._slow[: done[at_.SLOW]].copy() if done[at_.SLOW] else NO_SLOW
+        return Scanned(start, chunk.n, rest if rest < size else -1, bool(done[at_.FULL]), slow, reports)
+
+    def _hold(self, size: int) -> None:
+        """Make room for bodies of so many bytes."""
+        self._body = np.zeros(size, np.uint8)
+        self._text: Any = self._body.data
 
     def _grow(self) -> None:
         if len(self._known) == KNOWN_MOST:

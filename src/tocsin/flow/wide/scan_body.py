@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tocsin.flow.wide.jit import brief
 from tocsin.flow.wide.scan_bytes import byte, line_end, uncounted
 from tocsin.flow.wide.scan_checks import (
     C_FAST,
@@ -132,3 +133,36 @@ def scan_body(
         control[ROW] += 1
         control[AT] = stop + 1
     make_pseudonyms(body, text, states, cache, known, reports, control, scratch)
+
+
+@brief
+def scan_few(
+    body: np.ndarray,
+    text: np.ndarray,
+    frame: np.ndarray,
+    codes: np.ndarray,
+    tags: np.ndarray,
+    item_frame: np.ndarray,
+    item_tags: np.ndarray,
+    item_slot: np.ndarray,
+    names: np.ndarray,
+    plan: np.ndarray,
+    needed: np.ndarray,
+    limits: np.ndarray,
+    choices: np.ndarray,
+    literals: np.ndarray,
+    shop: np.ndarray,
+    states: np.ndarray,
+    cache: np.ndarray,
+    known: np.ndarray,
+    reports: np.ndarray,
+    slow: np.ndarray,
+    control: np.ndarray,
+    scratch: np.ndarray,
+    spare: np.ndarray,
+) -> None:
+    """Read a short body as ``scan_body`` does, and keep the interpreter's lock."""
+    scan_body(
+        body, text, frame, codes, tags, item_frame, item_tags, item_slot, names, plan, needed, limits, choices,
+        literals, shop, states, cache, known, reports, slow, control, scratch, spare,
+    )  # fmt: skip

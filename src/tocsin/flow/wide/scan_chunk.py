@@ -9,6 +9,7 @@ import numpy as np
 
 from tocsin.core.events import Event
 from tocsin.flow.names import ITEM_FIELDS
+from tocsin.flow.wide.memory import address_of
 from tocsin.flow.wide.scan_bytes import PAD
 from tocsin.flow.wide.scan_checks import BOOL, FLOAT, HEADS, INT, MISSING, OTHER, TEXT
 from tocsin.flow.wide.scan_layout import (
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from tocsin.flow.names import Names
 
 CAPACITY = 8192
+C_CELLS, C_TAGS, C_KINDS, C_TAUS, C_ROW_BYTES, C_SHOPS, C_K0, C_K1 = range(8)
+"""Addresses of the cells, their tags, the codes of types (those of shops behind them) and taus; the bytes from the
+cells of one field to the next (of tags an eighth, of codes a half); the address of the shops' hashes by code, and the
+key of hashes."""
 _INT64 = 1 << 63
 _decode = msgspec.json.Decoder(Event).decode
 
@@ -82,6 +87,11 @@ class Chunk:
         item_rows = max(2 * capacity, LONGEST_LINE // SHORTEST_ITEM + 1)
         self.item_frame = np.zeros((1 + len(ITEM_FIELDS), item_rows), np.uint64)
         self.item_tags = np.zeros((len(ITEM_FIELDS), item_rows), np.uint8)
+        self._shop_hashes = np.zeros(0, np.uint64)
+        self._lying = np.array(
+            [address_of(self.cells), address_of(self.tags), address_of(self.kinds), address_of(self.taus),
+             8 * capacity, 0, *np.array([hasher.k0, hasher.k1], np.uint64).view(np.int64)], np.int64
+        )  # fmt: skip
         self.n = self.used = self.n_items = 0
         self.generation = 0
         """Counts how often the chunk was cleared: what was read from it before is no longer there."""
@@ -91,10 +101,31 @@ class Chunk:
     def clear(self) -> None:
         """Forget all rows."""
         self.tags[:, : self.n] = MISSING
-        self.frame[[H_SEQ, H_TAU], : self.n] = 0
+        self.seqs[: self.n] = 0
+        self.taus[: self.n] = 0
         self.n = self.used = self.n_items = 0
         self.kept.clear()
         self.generation += 1
+
+    @property
+    def shop_hashes(self) -> np.ndarray:
+        """The hashes of all shops by code, uint64."""
+        if len(self._shop_hashes) < len(self.names.shops):
+            self._hash_shops()
+        return self._shop_hashes
+
+    @property
+    def lying(self) -> np.ndarray:
+        """Where kernels find the cells, int64: see ``C_CELLS``. Good until it is asked for again."""
+        if len(self._shop_hashes) < len(self.names.shops):
+            self._hash_shops()
+        return self._lying
+
+    def _hash_shops(self) -> None:
+        known = len(self._shop_hashes)
+        more = np.array([self.hasher.text(shop) for shop in self.names.shops[known:]], np.uint64)
+        self._shop_hashes = np.concatenate([self._shop_hashes, more])
+        self._lying[C_SHOPS] = address_of(self._shop_hashes)
 
     @property
     def item_rows(self) -> np.ndarray:
@@ -186,7 +217,8 @@ class Chunk:
     def back_to(self, n: int, used: int, n_items: int) -> None:
         """Give up all rows from ``n`` on, with the text and the items that came with them."""
         self.tags[:, n : self.n] = MISSING
-        self.frame[[H_SEQ, H_TAU], n : self.n] = 0
+        self.seqs[n : self.n] = 0
+        self.taus[n : self.n] = 0
         self.kept = {row: event for row, event in self.kept.items() if row < n}
         self.n, self.used, self.n_items = n, used, n_items
 

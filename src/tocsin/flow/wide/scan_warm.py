@@ -23,6 +23,7 @@ def warm() -> None:
     rows = LineRows(chunk)
     rows.keys("sku")
     rows.keys("on_hand")
+    rows.column("on_hand")
     rows.typed("event", "id", "string")
     Replayer(names, hasher).read(rows.lines(), chunk)
     fill_known(np.zeros(4, np.uint64), np.ones(1, np.uint64))

@@ -70,6 +70,8 @@ class WideTracks:
         It may name a row too early, never one too late: entering a row can begin a series and so an earlier wake-up.
         The rows before it may be entered at once; ``start`` itself comes back only if ``due()`` is not after it.
         """
+        if not self.tracks:
+            return rows.n
         earliest = self.due()
         for track, entries in self._prepared(rows):
             if track.count:
@@ -88,6 +90,8 @@ class WideTracks:
 
     def enter_rows(self, rows: Rows, start: int, stop: int) -> None:
         """Count the rows [start, stop), none of which a wake-up precedes except perhaps the first."""
+        if not self.tracks:
+            return
         for track, entries in self._prepared(rows):
             before = track.count
             track.enter(rows, entries, start, stop, self.counters)
@@ -96,8 +100,7 @@ class WideTracks:
     def _prepared(self, rows: Rows) -> list[tuple[WideTrack, Entries]]:
         """Return the series that something of the batch enters, and what; worked out once a batch."""
         if self._rows is not rows:
-            codes = [rows.kinds.item(0)] if rows.n == 1 else np.unique(rows.kinds).tolist()
-            touched = {id(track) for code in codes for track in self.by_type.get(rows.names.types[code], ())}
+            touched = {id(track) for code in rows.codes for track in self.by_type.get(rows.names.types[code], ())}
             self._entries = [
                 (track, entries)
                 for track in (self.tracks.values() if touched else ())

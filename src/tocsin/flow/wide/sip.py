@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tocsin.flow.wide.jit import inlined, kernel, woven
+from tocsin.flow.wide.bare import bare
+from tocsin.flow.wide.jit import brief, inlined, kernel, woven
 from tocsin.flow.wide.words import load64
 
 U = np.uint64
@@ -94,17 +95,23 @@ def sip_padded(data: np.ndarray, start: Any, length: Any, k0: np.uint64, k1: np.
     return v0 ^ v1 ^ v2 ^ v3
 
 
+@woven
+def joined(key: Any, shop: Any) -> Any:
+    """Return the hash of a key inside a shop; the twin of ``hashing.joined``."""
+    x = key + (shop | U(1)) * U(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> U(33))) * U(0xFF51AFD7ED558CCD)
+    x = (x ^ (x >> U(33))) * U(0xC4CEB9FE1A85EC53)
+    return x ^ (x >> U(33))
+
+
 @kernel
 def join(hashes: np.ndarray, shops: np.ndarray) -> None:
-    """Mix the hash of each key's shop into it, where it stands; the twin of ``hashing.joined_columns``."""
+    """Mix the hash of each key's shop into it, where it stands."""
     for row in range(len(hashes)):
-        x = hashes[row] + (shops[row] | U(1)) * U(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> U(33))) * U(0xFF51AFD7ED558CCD)
-        x = (x ^ (x >> U(33))) * U(0xC4CEB9FE1A85EC53)
-        hashes[row] = x ^ (x >> U(33))
+        hashes[row] = joined(hashes[row], shops[row])
 
 
-@kernel
+@bare
 def sip_spans(
     data: np.ndarray, spans: np.ndarray, present: np.ndarray, k0: np.uint64, k1: np.uint64, out: np.ndarray
 ) -> None:
@@ -114,3 +121,11 @@ def sip_spans(
             out[row] = sip_bytes(data, np.int64(spans[row] >> U(32)), np.int64(spans[row] & U(0xFFFFFFFF)), k0, k1)
         else:
             out[row] = U(0)
+
+
+@brief
+def sip_few(
+    data: np.ndarray, spans: np.ndarray, present: np.ndarray, k0: np.uint64, k1: np.uint64, out: np.ndarray
+) -> None:
+    """Hash few texts as ``sip_spans`` does, and keep the interpreter's lock."""
+    sip_spans(data, spans, present, k0, k1, out)

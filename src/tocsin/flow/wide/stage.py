@@ -9,7 +9,9 @@ import numpy as np
 from tocsin.flow.filters import item_mask, mask
 from tocsin.flow.wide import layout as at
 from tocsin.flow.wide.itemised import item_keys, item_starts
+from tocsin.flow.wide.lines import LineRows
 from tocsin.flow.wide.memory import address_of
+from tocsin.flow.wide.stage_lines import FEW, LineStage
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -30,6 +32,7 @@ class Stage:
         self.plan, self.head, self.currency, self.counters = plan, head, currency, counters
         self.shards: np.ndarray | None = None
         """bool [256]: the shards whose keys are kept, None for all."""
+        self._lines, self._at = LineStage(plan, currency), address_of(head)
         self._clear_bits = np.array(self._clears(), np.int64)
         head[at.H_CLEARS] = address_of(self._clear_bits)
         head[[at.H_FLAG_COUNT, at.H_VALUE_COUNT]] = len(self._clear_bits), len(plan.values)
@@ -81,6 +84,9 @@ class Stage:
 
     def parts(self, rows: Rows) -> Iterator[int]:
         """Stage a batch part by part, and yield each part's first row; ``head`` says how many rows it has."""
+        if self._few_lines(rows):
+            yield 0
+            return
         taken = self._taken(rows)
         if self.plan.each:
             yield from self._item_parts(rows, taken)
@@ -93,6 +99,17 @@ class Stage:
             self._fill(taken, slice(first, last))
             self._fill_rows(rows, slice(first, last), last - first)
             yield first
+
+    def _few_lines(self, rows: Rows | LineRows) -> bool:
+        """Stage few lines as a whole, without columns; return whether that went."""
+        if rows.n > FEW or not isinstance(rows, LineRows) or self.plan.each or self.shards is not None:
+            return False
+        if rows.n > self._subs:
+            self._room_for_rows(FEW)
+            self._room_for_subs(FEW)
+        for place, (where, of) in enumerate(self.plan.filters):
+            self._flags[place, : rows.n] = mask(rows, where, of, self.counters)
+        return self._lines.staged(self._at, rows)
 
     def _item_parts(self, rows: Rows, taken: tuple[Any, ...]) -> Iterator[int]:
         starts = item_starts(rows)

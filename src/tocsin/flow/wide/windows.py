@@ -15,15 +15,17 @@ import numpy as np
 
 from tocsin.core.desk import Ratio, Window
 from tocsin.errors import Misconfigured
+from tocsin.flow.batch import FEW, FeatureTable
 from tocsin.flow.filters import filter_of, passes
 from tocsin.flow.store import SHARDS
 from tocsin.flow.view import View, reach
 from tocsin.flow.wide import stored
+from tocsin.flow.wide.laid import Columns, Named
 from tocsin.flow.wide.plan import carried, plans_of
 from tocsin.flow.wide.plane import Plane
 from tocsin.flow.wide.sketch import SketchTable
 from tocsin.flow.wide.sketched import Sketched, sketched, take_shards
-from tocsin.flow.windows import Windows, stores_of
+from tocsin.flow.windows import MOST_TABLES, Windows, stores_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,6 +58,11 @@ class WideWindows(Windows):
         self.planes: list[tuple[Plane, list[int]]] = []
         """Each with the slots of its windows."""
         self.sketches: list[Sketched] = []
+        self._places: list[int] = []
+        """By slot, the row of a step's block that is its column; where that stands apart ``NOWHERE``."""
+        self._height = 0
+        self._laid: dict[int, Named] = {}
+        """By the slots of a declaration."""
         self._peers: list[list[int]] = []
         """Slots that the plain flow keeps in one store, which all their readers read."""
 
@@ -118,28 +125,32 @@ class WideWindows(Windows):
             store.readers = frozenset().union(*(readers[slot] for slot, _ in store.windows))
         for sketch in self.sketches:
             sketch.readers = readers[sketch.slot]
+        self._places, self._height = [NOWHERE] * len(self.windows), 0
         for plane, slots in self.planes:
             plane.declare_readers([frozenset() if slot == NOWHERE else readers[slot] for slot in slots])
+            for place, slot in enumerate(slots, self._height):
+                if slot != NOWHERE:
+                    self._places[slot] = place
+            self._height += len(slots)
+        self._laid.clear()
 
-    def step(self, batch: PlainBatch) -> list[np.ndarray]:
+    def step(self, batch: PlainBatch) -> Sequence[np.ndarray]:
         """Enter and read a batch of ``Rows`` (stamped, tau ascending) in its order.
 
         Returns per slot float64 [n], NaN where the value is missing.
         """
         rows: Rows = batch  # type: ignore[assignment]
-        columns: list[np.ndarray] = [np.empty(0)] * len(self.windows)
+        columns = Columns(self._places, np.full((self._height, rows.n), np.nan))
         if not rows.n:
             return columns
+        first = 0
         for plane, slots in self.planes:
-            out = np.full((len(slots), rows.n), np.nan)
-            plane.step(rows, out)
-            for slot, column in zip(slots, out, strict=True):
-                if slot != NOWHERE:
-                    columns[slot] = column
+            plane.step(rows, columns.block[first : first + len(slots)])
+            first += len(slots)
         for sketch in self.sketches:
-            columns[sketch.slot] = sketch.step(rows)
+            columns.apart[sketch.slot] = sketch.step(rows)
         if self.stores:
-            self._step_plain(rows, columns)
+            self._step_plain(rows, columns.apart)
         taus = rows.taus
         self.tau = int(taus[-1])
         if full := sum(plane.forced for plane, _ in self.planes):
@@ -148,7 +159,19 @@ class WideWindows(Windows):
             self._hide(columns, taus)
         return columns
 
-    def _step_plain(self, rows: Rows, columns: list[np.ndarray]) -> None:
+    def table(self, declared: Sequence[Window | Ratio], columns: Sequence[np.ndarray], n: int) -> FeatureTable:
+        """Return the features of one desk by its own names, ratios included."""
+        slots, ratios = self._named(declared)
+        if not isinstance(columns, Columns) or columns.apart or (ratios and n > FEW):
+            return super().table(declared, columns, n)
+        known = self._laid.get(id(slots))
+        if known is None or known.slots is not slots:
+            if len(self._laid) >= MOST_TABLES:
+                self._laid.clear()
+            known = self._laid[id(slots)] = Named(declared, slots, ratios, self._places, self._height)
+        return FeatureTable(n, known.laid(columns.block))
+
+    def _step_plain(self, rows: Rows, columns: dict[int, np.ndarray]) -> None:
         view = View(rows.events, self.currency, len(self.windows))
         for store in self.stores:
             if store.where and not store.each:
@@ -370,13 +393,18 @@ def warm() -> None:
     from tocsin.core.events import Event
     from tocsin.flow.names import Names
     from tocsin.flow.wide.keyed import grow_index
+    from tocsin.flow.wide.lines import Chunk, LineRows
     from tocsin.flow.wide.rows import Rows
 
     window = Window(name="warm", fold=Aggregate.DISTINCT, by="card", span_s=60, of=("warm",), field="ip")
     event = Event(id="warm", source="warm", type="warm", time=1, tau=1, seq=1, data={"card": "c", "ip": "i"})
     windows = WideWindows()
     windows.declare([window], ["warm"])
-    windows.step(Rows([event], Names(), windows.hasher))
+    names = Names()
+    windows.step(Rows([event], names, windows.hasher))
+    chunk = Chunk(names, windows.hasher, capacity=1)
+    chunk.append(event)
+    windows.step(LineRows(chunk))
     grow_index(np.zeros(2, np.int64), np.zeros(4, np.int64))
     other = WideWindows()
     other.declare([window], ["warm"])
