@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from tocsin.flow.wide.reserved import gathered
+from tocsin.flow.wide.reserved import gathered, lent
 from tocsin.runtime.child import Child
-from tocsin.runtime.hoststate import HostState, copied, named, release
+from tocsin.runtime.hoststate import IDS, HostState, copied, named, release
 from tocsin.runtime.outbox import Parcel
 
 if TYPE_CHECKING:
@@ -250,8 +250,10 @@ class Snapshotter:
             except OSError as error:
                 return f"-{error}"
 
+        rest = [rows for name, cut in cuts.items() if name != IDS for rows in cut.pieces.rest(cut)]
         try:
-            return Child(work)
+            with lent(rest):
+                return Child(work)
         except OSError as error:
             return error
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
+import sys
 import threading
 
 import numpy as np
+import pytest
 
-from tocsin.flow.wide.reserved import HUGE, gathered, reserved
+from tocsin.flow.wide.reserved import HUGE, gathered, lent, private, reserved
 
 
 def test_reserved_memory_is_zeros_of_the_shape_that_was_asked_for() -> None:
@@ -41,3 +45,34 @@ def test_gathered_arrays_hold_what_they_held_while_another_thread_writes() -> No
     assert (counted == counted[0]).all()
     for number, array in enumerate(arrays):
         assert number == 40 or (array == number).all()
+
+
+def _forked(part: np.ndarray) -> int:
+    """Return how a child ends that reads an array: 0 where it finds sevens."""
+    if (child := os.fork()) == 0:
+        faulthandler.disable()
+        os._exit(0 if (part == 7).all() else 1)
+    return os.waitpid(child, 0)[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child sees all memory")
+def test_a_child_sees_of_reserved_memory_what_it_is_lent_and_nothing_of_it_afterwards() -> None:
+    """Rows inside an array, neither at its begin nor at a page's; what this process writes later a child never sees."""
+    space = reserved([1 << 16, 10], np.int64)
+    space[:] = 7
+    part = space[30_001:50_003]
+    with lent([part, space[:0]]):
+        assert _forked(part) == 0
+    assert os.WTERMSIG(_forked(part)) == signal.SIGSEGV
+    space[:] = 8
+    assert (part == 8).all()
+
+
+def test_private_memory_is_zeros_and_only_large_one_is_kept_from_a_child() -> None:
+    """A small array costs no huge page."""
+    small, large = private(1024), private(HUGE)
+    assert (len(small), len(large)) == (1024, HUGE)
+    assert not small.any()
+    assert large[[0, -1]].tolist() == [0, 0]
+    small[:] = 7
+    assert _forked(small) == 0

@@ -12,6 +12,7 @@ from tocsin.flow.wide.keyed import fill_map, grow_index
 from tocsin.flow.wide.memory import address_of
 from tocsin.flow.wide.passes import run
 from tocsin.flow.wide.plan import Plan, reader_bits
+from tocsin.flow.wide.reserved import private, reserved
 from tocsin.flow.wide.stage import Stage
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Plane:
             self._more_rows(need - at.NEED_TABLE)
 
     def more_log(self) -> np.ndarray:
-        """Add a segment to the end of the log, and return it."""
+        """Add a segment to the end of the log, and return it: a child sees it where it is lent."""
         number = int(self.head[at.H_LOG_LIMIT]) >> at.SEGMENT_BITS
         if number - (int(self.head[at.H_LOG_BEGIN]) >> at.SEGMENT_BITS) >= len(self.segment_places):
             places = np.zeros(2 * len(self.segment_places), np.int64)
@@ -118,7 +119,7 @@ class Plane:
                 places[known & (len(places) - 1)] = address_of(segment)
             self.segment_places = places
             self.place()
-        segment = np.empty((1 << at.SEGMENT_BITS, int(self.head[at.H_LOG_WORDS])), np.int64)
+        segment = reserved([1 << at.SEGMENT_BITS, int(self.head[at.H_LOG_WORDS])], np.int64)
         self.segments[number] = segment
         self.segment_places[number & (len(self.segment_places) - 1)] = address_of(segment)
         self.head[at.H_LOG_LIMIT] += 1 << at.SEGMENT_BITS
@@ -147,7 +148,7 @@ class Plane:
         while 4 * (line[at.T_LIVE] + most) > 3 * size:
             size *= 2
         if size > len(self.indexes[table]):
-            index = np.zeros(size, np.int64)
+            index = private(size)
             grow_index(self.indexes[table], index)
             self.indexes[table] = index
             self.place()

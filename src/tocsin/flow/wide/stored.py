@@ -17,6 +17,7 @@ from tocsin.flow.view import bounds
 from tocsin.flow.wide import layout as at
 from tocsin.flow.wide.keyed import fill_index, fill_map
 from tocsin.flow.wide.passes import touch_all
+from tocsin.flow.wide.reserved import private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,7 +137,7 @@ def load(plane: Plane, stored: Stored) -> None:
             part = rows[first : first + len(chunk)]
             chunk[: len(part)] = part
         line[[at.T_USED, at.T_LIVE]] = len(rows)
-        plane.indexes[place] = index = np.zeros(room(len(rows), len(plane.indexes[place])), np.int64)
+        plane.indexes[place] = index = private(room(len(rows), len(plane.indexes[place])))
         fill_index(np.array(rows[:, 0]), np.arange(len(rows)), index)
     for place, entries in enumerate(stored.maps):
         plane.entries[place] = space = np.zeros((room(len(entries), len(plane.entries[place])), 2), np.int64)
