@@ -35,7 +35,7 @@ def spread_of(fold: Fold) -> list[np.ndarray]:
     windows: Any = fold.windows
     found: list[np.ndarray] = []
     for plane, _ in windows.planes:
-        found += [*plane.indexes, *plane.entries, *(chunk for chunks in plane.chunks for chunk in chunks)]
+        found += plane.spread()
     return found
 
 

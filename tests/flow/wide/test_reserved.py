@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from tocsin.flow.wide.reserved import HUGE, gathered, lent, private, reserved
+from tocsin.flow.wide.reserved import HUGE, gathered, lent, populated, reserved, zeros
 
 
 def test_reserved_memory_is_zeros_of_the_shape_that_was_asked_for() -> None:
@@ -68,11 +68,22 @@ def test_a_child_sees_of_reserved_memory_what_it_is_lent_and_nothing_of_it_after
     assert (part == 8).all()
 
 
-def test_private_memory_is_zeros_and_only_large_one_is_kept_from_a_child() -> None:
+def test_only_large_zeros_are_kept_from_a_child_and_only_where_that_is_said() -> None:
     """A small array costs no huge page."""
-    small, large = private(1024), private(HUGE)
-    assert (len(small), len(large)) == (1024, HUGE)
+    small, large, seen = zeros([1024], forked=False), zeros([HUGE], forked=False), zeros([HUGE, 2], forked=True)
+    assert (small.shape, large.shape, seen.shape) == ((1024,), (HUGE,), (HUGE, 2))
     assert not small.any()
     assert large[[0, -1]].tolist() == [0, 0]
-    small[:] = 7
+    small[:] = seen[-1] = 7
     assert _forked(small) == 0
+    assert _forked(seen[-1]) == 0
+
+
+def test_populated_zeros_stay_zeros_and_what_was_written() -> None:
+    """The memory is there before it is asked for; twice is as once."""
+    found = zeros([HUGE], forked=False)
+    found[5] = 7
+    populated(found)
+    populated(found)
+    assert found[5] == 7
+    assert found.sum() == 7

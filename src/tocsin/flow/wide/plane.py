@@ -8,11 +8,11 @@ import numpy as np
 
 from tocsin.errors import Misconfigured
 from tocsin.flow.wide import layout as at
-from tocsin.flow.wide.keyed import fill_map, grow_index
+from tocsin.flow.wide.growing import Growing
 from tocsin.flow.wide.memory import address_of
 from tocsin.flow.wide.passes import run
 from tocsin.flow.wide.plan import Plan, reader_bits
-from tocsin.flow.wide.reserved import private, reserved
+from tocsin.flow.wide.reserved import reserved
 from tocsin.flow.wide.stage import Stage
 
 if TYPE_CHECKING:
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 FIRST_INDEX, FIRST_MAP, FIRST_SEGMENTS, FIRST_CHUNKS = 1 << 10, 1 << 10, 1 << 6, 1 << 6
 MOST_EVENTS = 1 << 31
 """Counts of entries of the log are halves of words."""
+MOVED_EACH = 32
+"""Places of an array that is left that are looked at for each entry: it is empty long before the next growth is due."""
+AT_LEAST = 64
+"""A batch of few entries moves as much as one of so many: 20 us of work."""
+LOOKS_AHEAD = 8192
+"""After so many entries it is seen to what will have to grow soon."""
 
 
 class Plane:
@@ -53,10 +59,12 @@ class Plane:
         self.head = np.zeros(at.HEAD, np.int64)
         self.tables, self.groups, self.adds, self.reads, maps = plan.arrays()
         self.maps = np.zeros((maps, at.MAP), np.int64)
-        self.indexes = [np.zeros(FIRST_INDEX, np.int64) for _ in plan.tables]
+        self.indexes = [Growing(line, FIRST_INDEX, index=True) for line in self.tables]
         self.chunks: list[list[np.ndarray]] = [[] for _ in plan.tables]
         self.chunk_places = [np.zeros(FIRST_CHUNKS, np.int64) for _ in plan.tables]
-        self.entries = [np.zeros((FIRST_MAP, 2), np.int64) for _ in range(maps)]
+        self.entries = [Growing(line, FIRST_MAP, index=False) for line in self.maps]
+        self._moving: list[Growing] = []
+        self._until_look = 0
         self.segments: dict[int, np.ndarray] = {}
         self.segment_places = np.zeros(FIRST_SEGMENTS, np.int64)
         self._default = np.uint64(hashed).astype(np.int64)
@@ -83,10 +91,11 @@ class Plane:
         tables = address_of(self.tables)
         head[at.H_TABLES], head[at.H_TABLES_END] = tables, tables + self.tables.nbytes
         for place, index in enumerate(self.indexes):
-            self.tables[place, [at.T_INDEX, at.T_MASK]] = address_of(index), len(index) - 1
+            index.place()
             self.tables[place, at.T_CHUNKS] = address_of(self.chunk_places[place])
         for place, entries in enumerate(self.entries):
-            self.maps[place, [at.M_ENTRIES, at.M_MASK, at.M_PLACE]] = address_of(entries), len(entries) - 1, place
+            entries.place()
+            self.maps[place, at.M_PLACE] = place
 
     def _link(self) -> None:
         """Turn the places of lines in each other into addresses, once."""
@@ -106,7 +115,8 @@ class Plane:
         if need == at.NEED_LOG:
             self.more_log()
         elif need >= at.NEED_MAP:
-            self._more_map(need - at.NEED_MAP)
+            entries = self.entries[need - at.NEED_MAP]
+            self._enlarge(entries, 2 * len(entries))
         else:
             self._more_rows(need - at.NEED_TABLE)
 
@@ -148,17 +158,18 @@ class Plane:
         while 4 * (line[at.T_LIVE] + most) > 3 * size:
             size *= 2
         if size > len(self.indexes[table]):
-            index = private(size)
-            grow_index(self.indexes[table], index)
-            self.indexes[table] = index
-            self.place()
+            self._enlarge(self.indexes[table], size)
 
-    def _more_map(self, place: int) -> None:
-        old = self.entries[place]
-        new = np.zeros((2 * len(old), 2), np.int64)
-        fill_map(old, new)
-        self.entries[place] = new
-        self.place()
+    def _enlarge(self, one: Growing, size: int) -> None:
+        one.grow(size)
+        if one.moving and one not in self._moving:
+            self._moving.append(one)
+
+    def _move(self) -> None:
+        """Go on with what grows."""
+        for one in self._moving:
+            one.move(MOVED_EACH * (int(self.head[at.H_SUBS]) + AT_LEAST))
+        self._moving = [one for one in self._moving if one.moving]
 
     def _trim(self) -> None:
         """Give back the segments of the log that all tails have passed."""
@@ -211,6 +222,22 @@ class Plane:
                 self._grow(need)
             if need == at.TRIM:
                 self._trim()
+            if self._moving:
+                self._move()
+        self._until_look -= rows.n
+        if self._until_look < 0:
+            self._until_look = LOOKS_AHEAD
+            for one in (*self.indexes, *self.entries):
+                one.look_ahead()
+
+    def pairs(self, place: int) -> np.ndarray:
+        """Return the entries of a map as copies, int64 [n, 2], in no order."""
+        return np.concatenate([entries[entries[:, 0] != 0] for entries in self.entries[place].arrays()])
+
+    def spread(self) -> list[np.ndarray]:
+        """Return the arrays that events read and write at random places."""
+        open_ = [array for one in (*self.indexes, *self.entries) for array in one.arrays()]
+        return [*open_, *(chunk for chunks in self.chunks for chunk in chunks)]
 
     # Measures.
 
@@ -227,9 +254,9 @@ class Plane:
     def bytes(self) -> dict[str, int]:
         """Return the bytes of the state by part: index, rows (hops are in them), maps of pairs, log."""
         return {
-            "index": sum(index.nbytes for index in self.indexes),
+            "index": sum(index.bytes() for index in self.indexes),
             "rows": sum(chunk.nbytes for chunks in self.chunks for chunk in chunks),
-            "maps": sum(entries.nbytes for entries in self.entries),
+            "maps": sum(entries.bytes() for entries in self.entries),
             "log": sum(segment.nbytes for segment in self.segments.values()),
         }
 

@@ -369,7 +369,7 @@ def warm() -> None:
     from tocsin.core.desk import Aggregate
     from tocsin.core.events import Event
     from tocsin.flow.names import Names
-    from tocsin.flow.wide.keyed import grow_index
+    from tocsin.flow.wide.growing import warm as warm_growth
     from tocsin.flow.wide.rows import Rows
 
     window = Window(name="warm", fold=Aggregate.DISTINCT, by="card", span_s=60, of=("warm",), field="ip")
@@ -377,7 +377,7 @@ def warm() -> None:
     windows = WideWindows()
     windows.declare([window], ["warm"])
     windows.step(Rows([event], Names(), windows.hasher))
-    grow_index(np.zeros(2, np.int64), np.zeros(4, np.int64))
+    warm_growth()
     other = WideWindows()
     other.declare([window], ["warm"])
     other.restore(*windows.state())
