@@ -39,6 +39,12 @@ def spread_of(fold: Fold) -> list[np.ndarray]:
     return found
 
 
+def shared_of(fold: Fold) -> list[np.ndarray]:
+    """Return those of them that a forked child sees, and may take for itself (``reserved.unshared``)."""
+    windows: Any = fold.windows
+    return [array for plane, _ in windows.planes for array in plane.shared()]
+
+
 def state_of(fold: Fold) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (plain values, arrays by ``part/name``) of a fold on the compiled plane; Misconfigured on the plain one.
 

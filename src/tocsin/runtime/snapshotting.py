@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from tocsin.flow.wide.reserved import gathered, lent
+from tocsin.flow.wide.reserved import gathered, lent, unshared
 from tocsin.runtime.child import Child
 from tocsin.runtime.hoststate import IDS, HostState, copied, named, release
 from tocsin.runtime.outbox import Parcel
@@ -239,6 +239,8 @@ class Snapshotter:
 
         def work(hear: Callable[[], bytes]) -> str:
             try:
+                # First: as long as both have a page, the host waits for its copy where it writes.
+                unshared(self._state.shared())
                 with self._store.begin(place[0]) as draft:
                     meta, arrays = self._state.folded(here, cuts)
                     _add_all(draft, arrays)

@@ -12,7 +12,7 @@ from tocsin.flow.wide.growing import Growing
 from tocsin.flow.wide.memory import address_of
 from tocsin.flow.wide.passes import run
 from tocsin.flow.wide.plan import Plan, reader_bits
-from tocsin.flow.wide.reserved import reserved
+from tocsin.flow.wide.reserved import HUGE, Rooms, reserved
 from tocsin.flow.wide.stage import Stage
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Plane:
         self.tables, self.groups, self.adds, self.reads, maps = plan.arrays()
         self.maps = np.zeros((maps, at.MAP), np.int64)
         self.indexes = [Growing(line, FIRST_INDEX, index=True) for line in self.tables]
+        self._rooms = Rooms()
         self.chunks: list[list[np.ndarray]] = [[] for _ in plan.tables]
         self.chunk_places = [np.zeros(FIRST_CHUNKS, np.int64) for _ in plan.tables]
         self.entries = [Growing(line, FIRST_MAP, index=False) for line in self.maps]
@@ -142,9 +143,7 @@ class Plane:
             self.chunk_places[table] = places = np.concatenate([places, np.zeros_like(places)])
             line[at.T_CHUNKS] = address_of(places)
         rows, words = 1 << at.CHUNK_BITS, int(line[at.T_WORDS])
-        memory = np.empty(rows * words + at.LINE_WORDS, np.int64)
-        first = -address_of(memory) % (8 * at.LINE_WORDS) // 8
-        chunks.append(memory[first : first + rows * words].reshape(rows, words))
+        chunks.append(self._rooms.take(rows * words).reshape(rows, words))
         places[len(chunks) - 1] = address_of(chunks[-1])
         line[at.T_CAPACITY] += 1 << at.CHUNK_BITS
         return chunks[-1]
@@ -237,7 +236,12 @@ class Plane:
     def spread(self) -> list[np.ndarray]:
         """Return the arrays that events read and write at random places."""
         open_ = [array for one in (*self.indexes, *self.entries) for array in one.arrays()]
-        return [*open_, *(chunk for chunks in self.chunks for chunk in chunks)]
+        return [*open_, *self._rooms.used()]
+
+    def shared(self) -> list[np.ndarray]:
+        """Return what a forked child sees of that in memory of its own kind (``reserved``)."""
+        maps = [array for one in self.entries for array in one.arrays() if array.nbytes >= HUGE]
+        return [*maps, *self._rooms.used()]
 
     # Measures.
 

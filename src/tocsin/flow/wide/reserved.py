@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 HUGE = 2 << 20
+SPACE, LINE = 8 << 20, 8
+"""Words of a space (64 MB, of which the system gives what is written) and of a cache line."""
 _MADV_DONTFORK, _MADV_DOFORK, _MADV_POPULATE_WRITE, _MADV_COLLAPSE = 10, 11, 23, 25
 
 
@@ -74,6 +76,27 @@ def lent(arrays: Iterable[np.ndarray]) -> Iterator[None]:
             madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _MADV_DONTFORK)
 
 
+def unshared(arrays: Iterable[np.ndarray]) -> None:
+    """Give a forked child memory of its own for parts of ``reserved`` memory, where they are, whole pages of them.
+
+    What its parent writes is copied as long as the child shares it, page by page and while the writer waits; this is
+    over much sooner than what the child reads them for.
+    """
+    if sys.platform != "linux":
+        return
+    madvise, page, held = ctypes.CDLL(None).madvise, mmap.PAGESIZE, np.empty(HUGE, np.uint8)
+    for array in arrays:
+        raw, begin = array.reshape(-1).view(np.uint8), array.ctypes.data
+        at, last = -(-begin // page) * page, (begin + array.nbytes) // page * page
+        while at < last:
+            size = min(last, (at // HUGE + 1) * HUGE) - at
+            piece = raw[at - begin : at - begin + size]
+            held[:size] = piece
+            if madvise(ctypes.c_void_p(at), ctypes.c_size_t(size), mmap.MADV_DONTNEED) == 0:
+                piece[:] = held[:size]
+            at += size
+
+
 def gathered(arrays: Iterable[np.ndarray]) -> int:
     """Put the memory of arrays, and what lies between them, into huge pages; return how many bytes that are.
 
@@ -93,3 +116,27 @@ def gathered(arrays: Iterable[np.ndarray]) -> int:
         if madvise(ctypes.c_void_p(at), ctypes.c_size_t(HUGE), _MADV_COLLAPSE) == 0:
             found += HUGE
     return found
+
+
+class Rooms:
+    """Memory for arrays that live as long as their owner, side by side in huge pages; a forked child sees it."""
+
+    def __init__(self) -> None:
+        self._spaces: list[np.ndarray] = []
+        self._used = SPACE
+
+    def take(self, words: int) -> np.ndarray:
+        """Return int64 zeros [words] at the begin of a cache line; ValueError for more than a space holds."""
+        room = -(-words // LINE) * LINE
+        if room > SPACE:
+            raise ValueError(f"an array of {words} words is larger than a space")
+        if self._used + room > SPACE:
+            self._spaces.append(reserved([SPACE], np.int64, forked=True))
+            self._used = 0
+        self._used += room
+        taken: np.ndarray = self._spaces[-1][self._used - room : self._used - room + words]
+        return taken
+
+    def used(self) -> list[np.ndarray]:
+        """Return what has been taken, in as few parts as there are spaces."""
+        return [*self._spaces[:-1], *(space[: self._used] for space in self._spaces[-1:])]
