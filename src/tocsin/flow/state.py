@@ -35,8 +35,14 @@ def spread_of(fold: Fold) -> list[np.ndarray]:
     windows: Any = fold.windows
     found: list[np.ndarray] = []
     for plane, _ in windows.planes:
-        found += [*plane.indexes, *plane.entries, *(chunk for chunks in plane.chunks for chunk in chunks)]
+        found += plane.spread()
     return found
+
+
+def shared_of(fold: Fold) -> list[np.ndarray]:
+    """Return those of them that a forked child sees, and may take for itself (``reserved.unshared``)."""
+    windows: Any = fold.windows
+    return [array for plane, _ in windows.planes for array in plane.shared()]
 
 
 def state_of(fold: Fold) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from tocsin.flow.state import logs_of, restore_into, spread_of, state_of
+from tocsin.flow.state import logs_of, restore_into, shared_of, spread_of, state_of
 from tocsin.runtime.pieces import Cut, Pieces
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ class HostState:
     def spread(self) -> list[np.ndarray]:
         """Return the arrays that events read and write at random places, those of identities left out."""
         return spread_of(self._host.fold)
+
+    def shared(self) -> list[np.ndarray]:
+        """Return those of them that a child shares with this process."""
+        return shared_of(self._host.fold)
 
     def through(self, cuts: Mapping[str, Cut]) -> dict[str, list[Any]]:
         """Return the pieces of each log up to its cut, in any thread; OSError where the disk takes them not."""

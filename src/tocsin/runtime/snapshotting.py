@@ -11,6 +11,7 @@ the snapshot lacks nothing.
 from __future__ import annotations
 
 import logging
+import mmap
 import threading
 import time
 from concurrent.futures import CancelledError, Future
@@ -21,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from tocsin.flow.wide.reserved import gathered
+from tocsin.flow.wide.reserved import gathered, lent, unshared
 from tocsin.runtime.child import Child
-from tocsin.runtime.hoststate import HostState, copied, named, release
+from tocsin.runtime.hoststate import IDS, HostState, copied, named, release
 from tocsin.runtime.outbox import Parcel
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ if TYPE_CHECKING:
 
 SMALL_BYTES = 64_000_000
 """A state up to this size is copied: that takes a few milliseconds."""
+APART_S = 5.0
+"""A child needs 0.1 ms a MB for memory of its own."""
 log = logging.getLogger(__name__)
 
 
@@ -119,6 +122,8 @@ class Snapshotter:
         self._loading: threading.Thread | None = None
         self._views: Future[State] = Future()
         self._state = HostState(host, store)
+        self._apart = mmap.mmap(-1, mmap.PAGESIZE)
+        """A byte that a child shares: set when it has memory of its own."""
         self._well = True
         """Whether the last one was written."""
         self._loaded = False
@@ -239,6 +244,9 @@ class Snapshotter:
 
         def work(hear: Callable[[], bytes]) -> str:
             try:
+                # First: as long as both have a page, the host waits for its copy where it writes.
+                unshared(self._state.shared())
+                self._apart[0] = 1
                 with self._store.begin(place[0]) as draft:
                     meta, arrays = self._state.folded(here, cuts)
                     _add_all(draft, arrays)
@@ -250,8 +258,11 @@ class Snapshotter:
             except OSError as error:
                 return f"-{error}"
 
+        self._apart[0] = 0
+        rest = [rows for name, cut in cuts.items() if name != IDS for rows in cut.pieces.rest(cut)]
         try:
-            return Child(work)
+            with lent(rest):
+                return Child(work)
         except OSError as error:
             return error
 
@@ -267,6 +278,7 @@ class Snapshotter:
             if isinstance(child, OSError):
                 raise child
             told = b""
+            self._gather(spread)
             try:
                 pieces = self._state.through(cuts)
                 told = _closed(views.result(), pieces)
@@ -275,8 +287,6 @@ class Snapshotter:
             finally:
                 child.tell(told)
                 said, status = child.end()
-                # Each write of this process to what the child shared has split a huge page.
-                gathered(spread)
             if said.startswith("+"):
                 self._publish(Path(said[1:]), place[0])
             elif not self._host.stopped:
@@ -285,6 +295,17 @@ class Snapshotter:
             self._fail(error)
         finally:
             release(cuts)
+
+    def _gather(self, spread: Sequence[np.ndarray]) -> None:
+        """Put together what was split into small pages where this process wrote to what the child shared.
+
+        As soon as the child has its own: from then on nothing is split any more, and each small page that has not been
+        written to yet would hold up the host once. A child that does not come to it is waited for in ``end``.
+        """
+        until = time.monotonic() + APART_S
+        while not self._apart[0] and time.monotonic() < until:
+            time.sleep(0.005)
+        gathered(spread)
 
     def _publish(self, path: Path, seq: int) -> None:
         self._store.publish(path, self._state.pieces)

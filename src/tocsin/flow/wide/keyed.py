@@ -2,6 +2,10 @@
 
 Linear probing, deletion by backward shift, so neither knows tombstones. Keys are keyed hashes (``flow.hashing``): who
 does not know the seed cannot crowd a place. An index entry holds half a key and a row; the whole key is in the row.
+
+Both grow a little at a time: what is new enters the larger array at once, what was there is moved from the old one by
+and by, whole clusters at a time (``growing``), and is looked for there until then. Nothing enters the old array any
+more, so a cluster of it is whole or gone.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from tocsin.flow.wide.layout import (
     M_ENTRIES,
     M_LIVE,
     M_MASK,
+    M_OLD,
+    M_OLD_MASK,
     NARROW,
     ROW_ESCAPED,
     ROW_GENERATION,
@@ -39,6 +45,8 @@ from tocsin.flow.wide.layout import (
     T_INDEX,
     T_LIVE,
     T_MASK,
+    T_OLD,
+    T_OLD_MASK,
     T_USED,
     T_WORDS,
 )
@@ -68,9 +76,9 @@ def row_at(table: Any, slot: Any) -> Any:
 
 
 @inlined
-def find(table: Any, key: Any) -> Any:
-    """Return the slot of a key's row, -1 where it has none."""
-    index, mask, half = get(table, T_INDEX), get(table, T_MASK), key & LOW
+def find_in(index: Any, mask: Any, table: Any, key: Any) -> Any:
+    """Return the slot of a key's row that an index of its table says, or -1."""
+    half = key & LOW
     at = half & mask
     while True:
         entry = load(index + 8 * at)
@@ -81,6 +89,15 @@ def find(table: Any, key: Any) -> Any:
             if load(row_at(table, slot) + ROW_KEY) == key:
                 return np.int64(slot)
         at = (at + 1) & mask
+
+
+@inlined
+def find(table: Any, key: Any) -> Any:
+    """Return the slot of a key's row, -1 where it has none."""
+    slot = find_in(get(table, T_INDEX), get(table, T_MASK), table, key)
+    if slot < 0 and get(table, T_OLD) != 0:
+        return find_in(get(table, T_OLD), get(table, T_OLD_MASK), table, key)
+    return slot
 
 
 @inlined
@@ -111,9 +128,8 @@ def insert(table: Any, key: Any, tau: Any) -> Any:
 
 
 @inlined
-def seek(at: Any, key: Any) -> Any:
-    """Return the address of a map's entry of a key, or of the free place where it belongs."""
-    entries, mask = get(at, M_ENTRIES), get(at, M_MASK)
+def seek_in(entries: Any, mask: Any, key: Any) -> Any:
+    """Return the address of a key's entry, or of the free place where it belongs."""
     place = key & mask
     while True:
         address = entries + 16 * place
@@ -124,9 +140,22 @@ def seek(at: Any, key: Any) -> Any:
 
 
 @inlined
+def seek(at: Any, key: Any) -> Any:
+    """Return the address of a map's entry of a key, or of the free place where it belongs."""
+    address = seek_in(get(at, M_ENTRIES), get(at, M_MASK), key)
+    if get(at, M_OLD) != 0 and load(address) == 0:
+        old = seek_in(get(at, M_OLD), get(at, M_OLD_MASK), key)
+        if load(old) != 0:
+            return old
+    return address
+
+
+@inlined
 def remove(at: Any, address: Any) -> None:
     """Take an entry out of a map, and close the gap."""
-    entries, mask = get(at, M_ENTRIES), get(at, M_MASK)
+    entries, mask, old = get(at, M_ENTRIES), get(at, M_MASK), get(at, M_OLD)
+    if old != 0 and old <= address <= old + 16 * get(at, M_OLD_MASK):
+        entries, mask = old, get(at, M_OLD_MASK)
     hole = (address - entries) >> 4
     place = hole
     while True:
@@ -144,14 +173,26 @@ def remove(at: Any, address: Any) -> None:
 
 
 @inlined
+def place_of(index: Any, mask: Any, key: Any, slot: Any) -> Any:
+    """Return where an index has the row of a key, or the free place where its search ends."""
+    at = key & LOW & mask
+    while True:
+        entry = load(index + 8 * at)
+        if entry == 0 or entry & LOW == slot + 1:
+            return at
+        at = (at + 1) & mask
+
+
+@inlined
 def free(table: Any, slot: Any) -> None:
     """Let go of a row: out of the index, its escaped hops out of their map, onto the list of free rows."""
     row = row_at(table, slot)
     key = load(row + ROW_KEY)
     index, mask = get(table, T_INDEX), get(table, T_MASK)
-    hole = key & LOW & mask
-    while load(index + 8 * hole) & LOW != slot + 1:
-        hole = (hole + 1) & mask
+    hole = place_of(index, mask, key, slot)
+    if load(index + 8 * hole) == 0:
+        index, mask = get(table, T_OLD), get(table, T_OLD_MASK)
+        hole = place_of(index, mask, key, slot)
     at = hole
     while True:
         at = (at + 1) & mask
@@ -181,18 +222,6 @@ def forget_escaped(table: Any, key: Any) -> None:
                     address = seek(get(table, T_ESCAPES), mixed(key, place, get(add, A_TAG)))
                     if load(address) != 0:
                         remove(get(table, T_ESCAPES), address)
-
-
-@kernel
-def grow_index(old: np.ndarray, new: np.ndarray) -> None:
-    """Copy an index (int64, a power of two) into a larger empty one."""
-    mask = len(new) - 1
-    for entry in old:
-        if entry != 0:
-            at = (entry >> 32) & LOW & mask
-            while new[at] != 0:
-                at = (at + 1) & mask
-            new[at] = entry
 
 
 @kernel

@@ -48,7 +48,9 @@ T_RECENT, T_READ, T_READ_END, T_BITS, T_LOGGED, T_READERS = 13, 14, 15, 16, 17, 
 """Reads before entry (recency), reads after it, conditions that matter, those that the log needs, reader sets."""
 T_KEEP, T_HAND, T_ESCAPES, T_ROOM, T_OF_ITEMS, T_LAST, T_LAST_END, T_PLACE, T_SEEN = 19, 20, 21, 22, 23, 24, 25, 26, 27
 """Keep: microseconds after which an idle row goes, -1: rows go with their last entry of the log."""
-TABLE = 28
+T_OLD, T_OLD_MASK, T_OLD_AT, T_OLD_LEFT = 28, 29, 30, 31
+"""The index that is being left (0: none), the next of its places to be moved (-1: none was yet), and how many are."""
+TABLE = 32
 
 G_REACH, G_DELAY, G_ADD, G_ADD_END, G_TAIL, G_TAIL_TAU, G_CURSOR, G_CURSOR_TAU = 0, 1, 2, 3, 4, 5, 6, 7
 G_GENERATION, G_PAIRS, G_ROOM = 8, 9, 10
@@ -71,7 +73,9 @@ READ = 12
 READ_COUNT, READ_SUM, READ_MEAN, READ_STD, READ_RECENCY = 0, 1, 2, 3, 4
 
 M_ENTRIES, M_MASK, M_LIVE, M_PLACE = 0, 1, 2, 3
-MAP = 4
+M_OLD, M_OLD_MASK, M_OLD_AT, M_OLD_LEFT = 4, 5, 6, 7
+"""The entries that are being left, as in a table."""
+MAP = 8
 
 TABLE_BYTES, GROUP_BYTES, ADD_BYTES, READ_BYTES, MAP_BYTES = 8 * TABLE, 8 * GROUP, 8 * ADD, 8 * READ, 8 * MAP
 

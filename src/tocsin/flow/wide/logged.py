@@ -60,7 +60,7 @@ class Beside:
         self._plane = plane
         self.tau, self.forced = int(plane.head[at.H_TAU]), int(plane.head[at.H_FORCED])
         self.begin = int(plane.head[at.H_LOG_BEGIN])
-        self.maps = [entries[entries[:, 0] != 0] for entries in plane.entries]
+        self.maps = [plane.pairs(place) for place in range(len(plane.entries))]
 
     def arrays(self) -> dict[str, np.ndarray | Iterator[np.ndarray]]:
         """Return by name: ``rows`` of live keys in blocks, their ``slots``, ``begin`` of the log, ``map`` of pairs."""

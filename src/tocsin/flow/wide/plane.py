@@ -8,10 +8,11 @@ import numpy as np
 
 from tocsin.errors import Misconfigured
 from tocsin.flow.wide import layout as at
-from tocsin.flow.wide.keyed import fill_map, grow_index
+from tocsin.flow.wide.growing import Growing
 from tocsin.flow.wide.memory import address_of
 from tocsin.flow.wide.passes import run, run_few
 from tocsin.flow.wide.plan import Plan, reader_bits
+from tocsin.flow.wide.reserved import HUGE, Rooms, reserved
 from tocsin.flow.wide.stage import Stage
 from tocsin.flow.wide.stage_lines import FEW
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 FIRST_INDEX, FIRST_MAP, FIRST_SEGMENTS, FIRST_CHUNKS = 1 << 10, 1 << 10, 1 << 6, 1 << 6
 MOST_EVENTS = 1 << 31
 """Counts of entries of the log are halves of words."""
+MOVED_EACH = 32
+"""Places of an array that is left that are looked at for each entry: it is empty long before the next growth is due."""
+AT_LEAST = 64
+"""A batch of few entries moves as much as one of so many: 20 us of work."""
+LOOKS_AHEAD = 8192
+"""After so many entries it is seen to what will have to grow soon."""
 
 
 class Plane:
@@ -53,10 +60,13 @@ class Plane:
         self.head = np.zeros(at.HEAD, np.int64)
         self.tables, self.groups, self.adds, self.reads, maps = plan.arrays()
         self.maps = np.zeros((maps, at.MAP), np.int64)
-        self.indexes = [np.zeros(FIRST_INDEX, np.int64) for _ in plan.tables]
+        self.indexes = [Growing(line, FIRST_INDEX, index=True) for line in self.tables]
+        self._rooms = Rooms()
         self.chunks: list[list[np.ndarray]] = [[] for _ in plan.tables]
         self.chunk_places = [np.zeros(FIRST_CHUNKS, np.int64) for _ in plan.tables]
-        self.entries = [np.zeros((FIRST_MAP, 2), np.int64) for _ in range(maps)]
+        self.entries = [Growing(line, FIRST_MAP, index=False) for line in self.maps]
+        self._moving: list[Growing] = []
+        self._until_look = 0
         self.segments: dict[int, np.ndarray] = {}
         self.segment_places = np.zeros(FIRST_SEGMENTS, np.int64)
         self._default = np.uint64(hashed).astype(np.int64)
@@ -83,10 +93,11 @@ class Plane:
         tables = address_of(self.tables)
         head[at.H_TABLES], head[at.H_TABLES_END] = tables, tables + self.tables.nbytes
         for place, index in enumerate(self.indexes):
-            self.tables[place, [at.T_INDEX, at.T_MASK]] = address_of(index), len(index) - 1
+            index.place()
             self.tables[place, at.T_CHUNKS] = address_of(self.chunk_places[place])
         for place, entries in enumerate(self.entries):
-            self.maps[place, [at.M_ENTRIES, at.M_MASK, at.M_PLACE]] = address_of(entries), len(entries) - 1, place
+            entries.place()
+            self.maps[place, at.M_PLACE] = place
 
     def _link(self) -> None:
         """Turn the places of lines in each other into addresses, once."""
@@ -106,12 +117,13 @@ class Plane:
         if need == at.NEED_LOG:
             self.more_log()
         elif need >= at.NEED_MAP:
-            self._more_map(need - at.NEED_MAP)
+            entries = self.entries[need - at.NEED_MAP]
+            self._enlarge(entries, 2 * len(entries))
         else:
             self._more_rows(need - at.NEED_TABLE)
 
     def more_log(self) -> np.ndarray:
-        """Add a segment to the end of the log, and return it."""
+        """Add a segment to the end of the log, and return it: a child sees it where it is lent."""
         number = int(self.head[at.H_LOG_LIMIT]) >> at.SEGMENT_BITS
         if number - (int(self.head[at.H_LOG_BEGIN]) >> at.SEGMENT_BITS) >= len(self.segment_places):
             places = np.zeros(2 * len(self.segment_places), np.int64)
@@ -119,7 +131,7 @@ class Plane:
                 places[known & (len(places) - 1)] = address_of(segment)
             self.segment_places = places
             self.place()
-        segment = np.empty((1 << at.SEGMENT_BITS, int(self.head[at.H_LOG_WORDS])), np.int64)
+        segment = reserved([1 << at.SEGMENT_BITS, int(self.head[at.H_LOG_WORDS])], np.int64)
         self.segments[number] = segment
         self.segment_places[number & (len(self.segment_places) - 1)] = address_of(segment)
         self.head[at.H_LOG_LIMIT] += 1 << at.SEGMENT_BITS
@@ -132,9 +144,7 @@ class Plane:
             self.chunk_places[table] = places = np.concatenate([places, np.zeros_like(places)])
             line[at.T_CHUNKS] = address_of(places)
         rows, words = 1 << at.CHUNK_BITS, int(line[at.T_WORDS])
-        memory = np.empty(rows * words + at.LINE_WORDS, np.int64)
-        first = -address_of(memory) % (8 * at.LINE_WORDS) // 8
-        chunks.append(memory[first : first + rows * words].reshape(rows, words))
+        chunks.append(self._rooms.take(rows * words).reshape(rows, words))
         places[len(chunks) - 1] = address_of(chunks[-1])
         line[at.T_CAPACITY] += 1 << at.CHUNK_BITS
         return chunks[-1]
@@ -148,17 +158,18 @@ class Plane:
         while 4 * (line[at.T_LIVE] + most) > 3 * size:
             size *= 2
         if size > len(self.indexes[table]):
-            index = np.zeros(size, np.int64)
-            grow_index(self.indexes[table], index)
-            self.indexes[table] = index
-            self.place()
+            self._enlarge(self.indexes[table], size)
 
-    def _more_map(self, place: int) -> None:
-        old = self.entries[place]
-        new = np.zeros((2 * len(old), 2), np.int64)
-        fill_map(old, new)
-        self.entries[place] = new
-        self.place()
+    def _enlarge(self, one: Growing, size: int) -> None:
+        one.grow(size)
+        if one.moving and one not in self._moving:
+            self._moving.append(one)
+
+    def _move(self) -> None:
+        """Go on with what grows."""
+        for one in self._moving:
+            one.move(MOVED_EACH * (int(self.head[at.H_SUBS]) + AT_LEAST))
+        self._moving = [one for one in self._moving if one.moving]
 
     def _trim(self) -> None:
         """Give back the segments of the log that all tails have passed."""
@@ -212,6 +223,27 @@ class Plane:
                 self._grow(need)
             if need == at.TRIM:
                 self._trim()
+            if self._moving:
+                self._move()
+        self._until_look -= rows.n
+        if self._until_look < 0:
+            self._until_look = LOOKS_AHEAD
+            for one in (*self.indexes, *self.entries):
+                one.look_ahead()
+
+    def pairs(self, place: int) -> np.ndarray:
+        """Return the entries of a map as copies, int64 [n, 2], in no order."""
+        return np.concatenate([entries[entries[:, 0] != 0] for entries in self.entries[place].arrays()])
+
+    def spread(self) -> list[np.ndarray]:
+        """Return the arrays that events read and write at random places."""
+        open_ = [array for one in (*self.indexes, *self.entries) for array in one.arrays()]
+        return [*open_, *self._rooms.used()]
+
+    def shared(self) -> list[np.ndarray]:
+        """Return what a forked child sees of that in memory of its own kind (``reserved``)."""
+        maps = [array for one in self.entries for array in one.arrays() if array.nbytes >= HUGE]
+        return [*maps, *self._rooms.used()]
 
     # Measures.
 
@@ -228,9 +260,9 @@ class Plane:
     def bytes(self) -> dict[str, int]:
         """Return the bytes of the state by part: index, rows (hops are in them), maps of pairs, log."""
         return {
-            "index": sum(index.nbytes for index in self.indexes),
+            "index": sum(index.bytes() for index in self.indexes),
             "rows": sum(chunk.nbytes for chunks in self.chunks for chunk in chunks),
-            "maps": sum(entries.nbytes for entries in self.entries),
+            "maps": sum(entries.bytes() for entries in self.entries),
             "log": sum(segment.nbytes for segment in self.segments.values()),
         }
 

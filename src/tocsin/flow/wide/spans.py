@@ -49,6 +49,7 @@ from tocsin.flow.wide.layout import (
     M_ENTRIES,
     M_LIVE,
     M_MASK,
+    M_OLD,
     MOMENTS,
     NEVER,
     ROW_GENERATION,
@@ -63,6 +64,7 @@ from tocsin.flow.wide.layout import (
     T_KEEP,
     T_LIVE,
     T_MASK,
+    T_OLD,
     T_PLACE,
     T_USED,
     T_WORDS,
@@ -202,9 +204,11 @@ def reset(table: Any, group: Any, end: Any, head: Any) -> None:
     pairs = get(group, G_PAIRS)
     if pairs != 0 and get(pairs, M_LIVE) != 0:
         clear(get(pairs, M_ENTRIES), 2 * (get(pairs, M_MASK) + 1))
+        put(pairs, M_OLD, 0)
         put(pairs, M_LIVE, 0)
     if get(table, T_KEEP) < 0 and group == get(table, T_HOPS) - GROUP_BYTES:
         clear(get(table, T_INDEX), get(table, T_MASK) + 1)
+        put(table, T_OLD, 0)
         put(table, T_USED, 0)
         put(table, T_LIVE, 0)
         put(table, T_FREES, 0)

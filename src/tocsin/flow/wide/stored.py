@@ -121,7 +121,7 @@ def capture(plane: Plane) -> Stored:
         known = slots[:, place] >= 0
         slots[known, place] = to[slots[known, place]]
         stored.rows.append(np.concatenate(list(live_rows(plane, place))))
-    stored.maps = [entries[entries[:, 0] != 0] for entries in plane.entries]
+    stored.maps = [plane.pairs(place) for place in range(len(plane.entries))]
     return stored
 
 
@@ -136,10 +136,10 @@ def load(plane: Plane, stored: Stored) -> None:
             part = rows[first : first + len(chunk)]
             chunk[: len(part)] = part
         line[[at.T_USED, at.T_LIVE]] = len(rows)
-        plane.indexes[place] = index = np.zeros(room(len(rows), len(plane.indexes[place])), np.int64)
+        index = plane.indexes[place].restart(room(len(rows), len(plane.indexes[place])))
         fill_index(np.array(rows[:, 0]), np.arange(len(rows)), index)
     for place, entries in enumerate(stored.maps):
-        plane.entries[place] = space = np.zeros((room(len(entries), len(plane.entries[place])), 2), np.int64)
+        space = plane.entries[place].restart(room(len(entries), len(plane.entries[place])))
         fill_map(np.array(entries), space)
         plane.maps[place, at.M_LIVE] = len(entries)
     plane.place()

@@ -392,7 +392,7 @@ def warm() -> None:
     from tocsin.core.desk import Aggregate
     from tocsin.core.events import Event
     from tocsin.flow.names import Names
-    from tocsin.flow.wide.keyed import grow_index
+    from tocsin.flow.wide.growing import warm as warm_growth
     from tocsin.flow.wide.lines import Chunk, LineRows
     from tocsin.flow.wide.rows import Rows
 
@@ -405,7 +405,7 @@ def warm() -> None:
     chunk = Chunk(names, windows.hasher, capacity=1)
     chunk.append(event)
     windows.step(LineRows(chunk))
-    grow_index(np.zeros(2, np.int64), np.zeros(4, np.int64))
+    warm_growth()
     other = WideWindows()
     other.declare([window], ["warm"])
     other.restore(*windows.state())
