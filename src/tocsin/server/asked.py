@@ -1,4 +1,4 @@
-"""Callers who wait for a verdict in the server's loop: how an answer reaches them, and what ends their patience."""
+"""Callers who wait for a verdict in the server's loop: how they are gathered, and what ends their patience."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from tocsin.runtime.verdicts import LineJob
+from tocsin.errors import BadEvent, Retryable
+from tocsin.runtime.verdicts import LineJob, build
+from tocsin.server.bodies import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tocsin.app import Tocsin
     from tocsin.core.events import Event
     from tocsin.core.signal import Verdict
-    from tocsin.errors import BadEvent, Retryable
+    from tocsin.runtime.verdicts import VerdictJob
 
 SOONEST_S = 0.001
 """A timer is not set shorter."""
+GATHER_S = 0.001
+"""So long callers are gathered at most while each turn of the loop brings another: turns are long beside a stream."""
+MOST_TOGETHER = 64
 
 
 class Asked(LineJob):
@@ -121,3 +127,72 @@ class Replies:
                 job.reply.set_result(None)
         if waits:
             self._set(loop)
+
+
+class Callers:
+    """All who ask one house over one loop: those who come while others are read are answered in one cycle."""
+
+    def __init__(self, tocsin: Tocsin) -> None:
+        self._tocsin = tocsin
+        self._deadline_s = tocsin.settings.verdict_deadline_ms / 1000
+        self._asked: list[Asked] = []
+        self._replies = Replies()
+
+    def ask(self, line: bytes, shop: str, strict: bool, began: float) -> Asked:
+        """Take a caller's event as JSON; ``began``, of ``time.perf_counter``, is when its patience began."""
+        job = Asked(line, shop, strict, self._read, began + self._deadline_s, self._replies)
+        if not self._asked:
+            self._gather(job.reply.get_loop(), 0, time.perf_counter() + GATHER_S)
+        self._asked.append(job)
+        return job
+
+    async def answer(self, job: Asked) -> Verdict:
+        """Return what the host says in time, or the configured fall-back; the record says which it was.
+
+        BadEvent or Retryable where the event was not accepted.
+        """
+        verdict = await job.reply
+        if verdict is None:
+            host = self._tocsin.host
+            verdict = build(job.event, None, mode=host.verdict_mode, fallback=host.fallback, late=True)
+        return verdict
+
+    def _read(self, job: LineJob) -> Event:
+        """Return the event of a caller, through the plain door."""
+        job.document = parsed(job.line, self._tocsin.settings.max_event_bytes)
+        return self._tocsin.door.admit(
+            job.document,
+            now=self._tocsin.clock.now(),
+            live=not self._tocsin.clock.data,
+            shop=job.shop or None,
+            size=len(job.line),
+            strict=job.strict,
+        )
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, known: int, until: float) -> None:
+        """Ask for all who came, once a turn of the loop has brought nobody else: a cycle costs more than its rows."""
+        came = len(self._asked)
+        if came and (came == known or came >= MOST_TOGETHER or time.perf_counter() > until):
+            self._ask()
+        else:
+            loop.call_soon(self._gather, loop, came, until)
+
+    def _ask(self) -> None:
+        """Let the fold answer all who have asked since: here where it is free, else in its own thread."""
+        jobs, self._asked = self._asked, []
+        host = self._tocsin.host
+        if host.asks is not None:
+            host.asks.put(jobs)
+            host.ask_rows()
+            return
+        known: list[VerdictJob] = []
+        for job in jobs:
+            try:
+                job.event  # noqa: B018  read here: it may be refused
+            except (BadEvent, Retryable) as error:
+                job.refuse(job.document, error)
+            else:
+                known.append(job)
+        if known and not host.answer_here(known):
+            for one in known:
+                host.ask(one)

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tocsin.errors import BadEvent, Retryable
-from tocsin.runtime.verdicts import build
 from tocsin.server.access import bearer
-from tocsin.server.asked import Asked, Replies
+from tocsin.server.asked import Callers
 from tocsin.server.bodies import ALONE, Cut, Gone, cut, of_lines, parsed, whole
 from tocsin.server.box import LetterBox, Refused
 from tocsin.server.problems import Problem, Refusal, headers_of, problem, problem_of
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from tocsin.core.events import Event
     from tocsin.core.records import ApiKey
     from tocsin.core.signal import Verdict
-    from tocsin.runtime.verdicts import LineJob, VerdictJob
     from tocsin.runtime.widelane import WideLane
     from tocsin.server.accounts import Accounts
     from tocsin.server.bodies import Receive, Scope, Send
@@ -48,9 +46,6 @@ INLINE_BYTES = 512_000
 somebody asks for verdicts it is not: the kernel leaves the interpreter to others, and they wait for no body."""
 MOST_BURYING = 64
 """Requests whose refused events wait for the dead-letter box."""
-GATHER_S = 0.001
-"""So long callers are gathered at most while each turn of the loop brings another: turns are long beside a stream."""
-MOST_TOGETHER = 64
 MOST_WAITING = 1024
 """Verdict requests under way; beyond that the caller hears 429 at once."""
 _SECURITY = lines(SECURITY)
@@ -74,10 +69,8 @@ class Intake:
         self._measures = measures
         self._most_bytes = settings.max_request_bytes
         self._most_asked = min(settings.max_request_bytes, settings.max_event_bytes)
-        self._deadline_s = settings.verdict_deadline_ms / 1000
         self._waiting = 0
-        self._asked: list[Asked] = []
-        self._replies = Replies()
+        self._callers = Callers(tocsin)
         self._admitting = ThreadPoolExecutor(2, thread_name_prefix="admit")
         self._burying = ThreadPoolExecutor(1, thread_name_prefix="bury")
         self._buried: set[asyncio.Future[None]] = set()
@@ -258,16 +251,10 @@ class Intake:
             piece = body
         if self._waiting >= MOST_WAITING:
             raise Refusal(429, "overloaded", "too many verdicts are asked for at once", headers={"retry-after": "1"})
-        job = Asked(bytes(piece), key.shop, strict, self._read, began + self._deadline_s, self._replies)
-        if not self._asked:
-            self._gather(job.reply.get_loop(), 0, time.perf_counter() + GATHER_S)
-        self._asked.append(job)
+        job = self._callers.ask(bytes(piece), key.shop, strict, began)
         self._waiting += 1
         try:
-            verdict = await job.reply
-            if verdict is None:
-                host = self._tocsin.host
-                verdict = build(job.event, None, mode=host.verdict_mode, fallback=host.fallback, late=True)
+            verdict = await self._callers.answer(job)
         except BadEvent as error:
             refused = [Refused(0, job.document, error)]
             self._bury(refused, key.shop, "verdicts")
@@ -275,46 +262,6 @@ class Intake:
         finally:
             self._waiting -= 1
         return _json(200, answer_of(verdict, job.replayed))
-
-    def _read(self, job: LineJob) -> Event:
-        """Return the event of a caller, through the plain door."""
-        job.document = parsed(job.line, self._tocsin.settings.max_event_bytes)
-        return self._tocsin.door.admit(
-            job.document,
-            now=self._tocsin.clock.now(),
-            live=not self._tocsin.clock.data,
-            shop=job.shop or None,
-            size=len(job.line),
-            strict=job.strict,
-        )
-
-    def _gather(self, loop: asyncio.AbstractEventLoop, known: int, until: float) -> None:
-        """Ask for all who came, once a turn of the loop has brought nobody else: a cycle costs more than its rows."""
-        came = len(self._asked)
-        if came and (came == known or came >= MOST_TOGETHER or time.perf_counter() > until):
-            self._ask()
-        else:
-            loop.call_soon(self._gather, loop, came, until)
-
-    def _ask(self) -> None:
-        """Let the fold answer all who have asked since: here where it is free, else in its own thread."""
-        jobs, self._asked = self._asked, []
-        host = self._tocsin.host
-        if host.asks is not None:
-            host.asks.put(jobs)
-            host.ask_rows()
-            return
-        known: list[VerdictJob] = []
-        for job in jobs:
-            try:
-                job.event  # noqa: B018  read here: it may be refused
-            except (BadEvent, Retryable) as error:
-                job.refuse(job.document, error)
-            else:
-                known.append(job)
-        if known and not host.answer_here(known):
-            for one in known:
-                host.ask(one)
 
 
 _Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
