@@ -28,6 +28,22 @@ def _word(data: np.ndarray, at: int) -> np.uint64:
     )
 
 
+@woven
+def _round(v0: Any, v1: Any, v2: Any, v3: Any) -> Any:
+    """Return the state after one SipRound."""
+    v0 += v1
+    v1 = ((v1 << U(13)) | (v1 >> U(51))) ^ v0
+    v0 = (v0 << U(32)) | (v0 >> U(32))
+    v2 += v3
+    v3 = ((v3 << U(16)) | (v3 >> U(48))) ^ v2
+    v0 += v3
+    v3 = ((v3 << U(21)) | (v3 >> U(43))) ^ v0
+    v2 += v1
+    v1 = ((v1 << U(17)) | (v1 >> U(47))) ^ v2
+    v2 = (v2 << U(32)) | (v2 >> U(32))
+    return v0, v1, v2, v3
+
+
 @inlined
 def sip_bytes(data: np.ndarray, start: Any, length: Any, k0: np.uint64, k1: np.uint64) -> np.uint64:
     """Return the hash of ``data[start : start + length]``, uint8, under (k0, k1)."""
@@ -46,35 +62,9 @@ def sip_bytes(data: np.ndarray, start: Any, length: Any, k0: np.uint64, k1: np.u
             word |= U(length & 0xFF) << U(56)
         elif step == full + 1:
             v2 ^= U(0xFF)
-        v3 ^= word
-        v0 += v1
-        v1 = ((v1 << U(13)) | (v1 >> U(51))) ^ v0
-        v0 = (v0 << U(32)) | (v0 >> U(32))
-        v2 += v3
-        v3 = ((v3 << U(16)) | (v3 >> U(48))) ^ v2
-        v0 += v3
-        v3 = ((v3 << U(21)) | (v3 >> U(43))) ^ v0
-        v2 += v1
-        v1 = ((v1 << U(17)) | (v1 >> U(47))) ^ v2
-        v2 = (v2 << U(32)) | (v2 >> U(32))
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3 ^ word)
         v0 ^= word
     return v0 ^ v1 ^ v2 ^ v3
-
-
-@woven
-def _round(v0: Any, v1: Any, v2: Any, v3: Any) -> Any:
-    """Return the state after one SipRound."""
-    v0 += v1
-    v1 = ((v1 << U(13)) | (v1 >> U(51))) ^ v0
-    v0 = (v0 << U(32)) | (v0 >> U(32))
-    v2 += v3
-    v3 = ((v3 << U(16)) | (v3 >> U(48))) ^ v2
-    v0 += v3
-    v3 = ((v3 << U(21)) | (v3 >> U(43))) ^ v0
-    v2 += v1
-    v1 = ((v1 << U(17)) | (v1 >> U(47))) ^ v2
-    v2 = (v2 << U(32)) | (v2 >> U(32))
-    return v0, v1, v2, v3
 
 
 @woven
