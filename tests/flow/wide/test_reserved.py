@@ -91,7 +91,7 @@ def test_populated_zeros_stay_zeros_and_what_was_written() -> None:
 
 
 def _shared_kb(array: np.ndarray) -> int:
-    """Return how much memory of the mapping of an array this process shares with others."""
+    """Return how much of the mapping of an array, and of what lies beside it, this process shares with others."""
     found, inside = 0, False
     for line in Path("/proc/self/smaps").read_text().splitlines():
         first, _, rest = line.partition(" ")
@@ -105,22 +105,28 @@ def _shared_kb(array: np.ndarray) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child shares until it writes")
 def test_a_child_that_shares_nothing_has_what_its_parent_had() -> None:
-    """Whole arrays and one that begins and ends inside a page; what its parent writes is no part of it."""
+    """Whole arrays and one that begins and ends inside a page; what its parent writes then is no part of it."""
     space = reserved([3 * HUGE // 8 + 512, 2], np.int64, forked=True)
     space[:, 0] = np.arange(len(space))
     inside = reserved([HUGE], np.int64, forked=True)
     inside[:] = 7
-    go, gone = os.pipe()
+    (heard, told), (given, giving) = os.pipe(), os.pipe()
     if (child := os.fork()) == 0:
         before = _shared_kb(space)
         unshared([space, inside[3:-5], space[:0]])
-        os.read(go, 1)
+        own = before - _shared_kb(space) >= space.nbytes >> 10
+        os.write(told, b"x")
+        os.read(given, 1)
         right = (space[:, 0] == np.arange(len(space))).all() and not space[:, 1].any() and (inside == 7).all()
-        os._exit(0 if right and before > 0 and not _shared_kb(space) else 1)
+        os._exit(0 if right and own else 1)
+    os.close(told)
+    os.read(heard, 1)
     space[:] = 9
     inside[:] = 9
-    os.write(gone, b"x")
+    os.write(giving, b"x")
     assert os.waitpid(child, 0)[1] == 0
+    for end in (heard, given, giving):
+        os.close(end)
     assert (space == 9).all()
     assert (inside == 9).all()
 
