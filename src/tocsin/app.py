@@ -373,7 +373,8 @@ class Tocsin:
     def _covered(self, seq: int) -> None:
         """Let the journal know up to where snapshots and records stand for it."""
         if self.snapshots is not None and isinstance(self.journal, SegmentJournal):
-            self.journal.covered(min(self.snapshots.covered(), self.follower.needless))
+            seq = self.snapshots.covered()
+            self.journal.covered(min(seq, self.follower.written(seq)))
 
     def _actuators(self) -> tuple[Actuator, ...]:
         doors: list[Actuator] = []

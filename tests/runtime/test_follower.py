@@ -235,38 +235,40 @@ def test_the_journal_is_held_for_what_has_not_been_written() -> None:
     follower = Follower(records, Feed(), recorder)
     follower.start()
     follower.reach(3)
-    assert follower.needless == 3
-    for seq, may in ((5, True), (8, False)):
-        (recorder.may.set if may else recorder.may.clear)()
-        follower.note(seq, [judged(seq)], [])
-        follower.reach(seq + 1)
-        if may:
-            assert follower.settle(10)
-            assert follower.needless == 6
-    assert follower.needless == 5
+    assert follower.written(3) == 3
+    recorder.may.set()
+    follower.note(5, [judged(5)], [])
+    follower.reach(6)
+    assert follower.written(6, 10) == 6
+    recorder.may.clear()
+    follower.note(8, [judged(8)], [])
+    follower.reach(9)
+    assert follower.written(9, 0.2) == 5
     records.locked = True
     recorder.may.set()
-    assert follower.settle(10)
-    assert follower.needless == 9
+    assert follower.written(9, 10) == 9
+    recorder.may.clear()
     follower.note(10, [judged(10)], [])
-    assert follower.needless == 9
+    assert follower.written(9, 0) == 9
+    recorder.may.set()
     follower.stop()
 
 
-def test_a_start_finds_in_the_journal_whatever_is_not_in_the_records(tmp_path: Path) -> None:
+def test_a_start_finds_in_the_journal_whatever_is_not_in_the_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Snapshots may stand for the fold already: a segment is kept as long as a verdict in it has not been written."""
     tocsin = build(load({"data_dir": str(tmp_path)}, {}), clock=DataClock(START), desks=[Flood()])
     told: list[int] = []
-    tocsin.journal.covered = told.append  # type: ignore[method-assign,union-attr]
-    assert tocsin.snapshots is not None
-    tocsin.snapshots.covered = lambda: 100  # type: ignore[method-assign]
-    slow = tocsin.follower._recorder = Slow(tocsin.records)
+    slow = Slow(tocsin.records)
+    monkeypatch.setattr(tocsin.journal, "covered", told.append)
+    monkeypatch.setattr(tocsin.snapshots, "covered", lambda: 100)
+    monkeypatch.setattr(tocsin.follower, "_recorder", slow)
     tocsin.start()
     tocsin.follower.note(40, [judged(1)], [])
     tocsin.follower.reach(200)
     tocsin._covered(0)
     slow.may.set()
-    assert tocsin.follower.settle(10)
     tocsin._covered(0)
     assert told == [0, 100]
     tocsin.stop()

@@ -100,17 +100,6 @@ class Follower:
         switch = self._records.table(Switch).get(CURSOR)
         return switch.number if switch is not None else 0
 
-    @property
-    def needless(self) -> int:
-        """The seq up to which no start needs the journal for the records: nothing up to there waits to be written.
-
-        Where the records do not take what they are given nothing is held for them: the journal's bound goes first.
-        """
-        # In this order: what is noted up to there was in the queue before it was reached.
-        reached = self._reached
-        with self._lock:
-            return reached if self._idle.is_set() or not self._moving else min(self._moved, reached)
-
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
@@ -164,6 +153,19 @@ class Follower:
         self._hurry.set()
         return self._idle.wait(timeout_s)
 
+    def written(self, seq: int, timeout_s: float = WAITS_S) -> int:
+        """Have all up to ``seq`` written; return up to where no start needs the journal for the records.
+
+        Where the records do not take what they are given nothing is held for them: the journal's bound goes first.
+        """
+        self._hurry.set()
+        with self._room:
+            self._room.wait_for(lambda: self._needless() >= seq, timeout_s)
+            return self._needless()
+
+    def _needless(self) -> int:
+        return self._reached if self._idle.is_set() or not self._moving else min(self._moved, self._reached)
+
     def _run(self) -> None:
         try:
             while not self._step():
@@ -192,9 +194,10 @@ class Follower:
             item = None if self._queue.empty() else self._queue.get()
         if batch:
             self._try(batch)
-        with self._lock:
+        with self._room:
             if self._queue.empty():
                 self._idle.set()
+                self._room.notify_all()
         if self._ending.is_set() and self._queue.empty():
             self._rest()
             return True
