@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from random import Random
 from typing import Any
 
@@ -105,3 +107,16 @@ def test_windows_of_other_names_are_staged_anew() -> None:
         events = [event(seq, PAY, seq * SECOND, card="c", shop=f"shop{seq % 2}")]
         (part,) = parts_of(events, [], index=False)
         assert windows.step(part)[0].tolist() == [1 + (seq == 3)]
+
+
+def test_rows_are_freed_without_the_collector() -> None:
+    """What a cycle leaves behind goes at once: nothing of it refers to itself."""
+    rows = parts_of([event(n + 1, PAY, n, card="c", amount=n) for n in range(4)], [], index=False)[0]
+    assert rows.events[1].data["amount"] == 1 and rows.column("amount").present.all()
+    left = weakref.ref(rows)
+    gc.disable()
+    try:
+        del rows
+        assert left() is None
+    finally:
+        gc.enable()

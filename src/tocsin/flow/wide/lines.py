@@ -22,26 +22,35 @@ NO_INDEX = np.zeros(0, np.int64)
 __all__ = ["CAPACITY", "Chunk", "LineItems", "LineRows"]
 
 
-class LineEvents(Sequence[Event]):
-    """The events of rows; each is decoded when it is asked for, and then kept with the chunk."""
+CLEARED = "the chunk of these rows was cleared"
 
-    def __init__(self, rows: LineRows) -> None:
-        self._rows = rows
+
+class LineEvents(Sequence[Event]):
+    """The events of rows; each is decoded when it is asked for, and then kept with the chunk.
+
+    It does not know the rows, which know it: what a cycle leaves behind is freed without the collector.
+    """
+
+    def __init__(self, chunk: Chunk, start: int, index: np.ndarray | None, n: int) -> None:
+        self._chunk, self._generation = chunk, chunk.generation
+        self._start, self._index, self._n = start, index, n
 
     def __len__(self) -> int:
-        return self._rows.n
+        return self._n
 
     @overload
     def __getitem__(self, at: int) -> Event: ...
     @overload
     def __getitem__(self, at: slice) -> list[Event]: ...
     def __getitem__(self, at: int | slice) -> Event | list[Event]:
-        rows = self._rows
         if isinstance(at, slice):
-            return [self[place] for place in range(*at.indices(rows.n))]
-        if not -rows.n <= at < rows.n:
+            return [self[place] for place in range(*at.indices(self._n))]
+        if not -self._n <= at < self._n:
             raise IndexError(at)
-        return rows.live().event(rows.place(at % rows.n))
+        if self._chunk.generation != self._generation:
+            raise RuntimeError(CLEARED)
+        row = at % self._n
+        return self._chunk.event(self._start + row if self._index is None else int(self._index[row]))
 
 
 class LineRows(PlainBatch, Cells):
@@ -62,7 +71,7 @@ class LineRows(PlainBatch, Cells):
         self._slice = slice(start, chunk.n if stop is None else stop)
         self._index, self._generation = index, chunk.generation
         self.n = self._slice.stop - start if index is None else len(index)
-        PlainBatch.__init__(self, LineEvents(self))
+        PlainBatch.__init__(self, LineEvents(chunk, start, index, self.n))
         Keyed.__init__(self)
         self._items: LineItems | None = None
         self._plain: Rows | None = None
@@ -72,12 +81,8 @@ class LineRows(PlainBatch, Cells):
     def live(self) -> Chunk:
         """Return the chunk; RuntimeError once it was cleared."""
         if self.chunk.generation != self._generation:
-            raise RuntimeError("the chunk of these rows was cleared")
+            raise RuntimeError(CLEARED)
         return self.chunk
-
-    def place(self, row: int) -> int:
-        """Return where a row of the batch is in the chunk."""
-        return self._slice.start + row if self._index is None else int(self._index[row])
 
     def of(self, column: np.ndarray) -> np.ndarray:
         """Return these rows of a column of the chunk."""
