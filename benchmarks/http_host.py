@@ -26,7 +26,8 @@ from tocsin.runtime.collector import calm
 from tocsin.server.main import Web, configured, serve
 
 STARTS_S = 60.0
-SETTLES_S = 5.0
+SETTLES_S = 90.0
+"""A closed segment is compacted into the history meanwhile: that counts where it was written."""
 IDLE_S = 0.04
 """Processor seconds in half a second that a server takes with nothing to do, at most."""
 TICK = os.sysconf("SC_CLK_TCK")
