@@ -112,7 +112,7 @@ class EventType(msgspec.Struct, frozen=True):
         return None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Something happened: immutable; (source, id) is its identity.
 
     ``data`` holds the fields after the door: pseudonyms instead of keys, masked text, no sealed values.

@@ -48,7 +48,7 @@ class Mode(StrEnum):
     LIVE = "live"
 
 
-class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Why: a stable code, a text that can be read out to the customer, and the numbers behind it.
 
     ``contribution`` is the additive part of the raw score (log-odds) that ``feature`` with ``value`` brought.
@@ -62,7 +62,7 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     rule: str = ""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The answer for one event, as computed and as served; journaled with the features it was made from.
 
     ``score`` is the calibrated probability of harm in [0, 1], or None where no model scored the event.

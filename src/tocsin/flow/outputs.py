@@ -9,7 +9,7 @@ from tocsin.core.desk import Bucket
 from tocsin.core.signal import Decision, Reason, Signal
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer for one event of the step: ``index`` is its place in the batch.
 
     ``computed`` is the strictest decision of what is live, ``shadow`` the strictest of live and shadow together: what

@@ -180,13 +180,14 @@ class Single:
     def _judge(self, cycle: Cycle, event: Event, row: Row | None, jobs: list[VerdictJob]) -> None:
         """Make the verdict on an event; it is served to those who still wait for it."""
         host = self._host
-        claims = [job.claim() for job in jobs]
-        late = bool(jobs) and not any(claims)
+        claimed = [job for job in jobs if job.claim()]
+        late = bool(jobs) and not claimed
         verdict = serving.build(event, row, mode=host.verdict_mode, fallback=host.fallback, late=late)
         host.counters["verdicts"] += 1
         host.counters["verdicts_late"] += late
         cycle.records.append(verdict)
-        cycle.told.extend((job, verdict) for job, claimed in zip(jobs, claims, strict=True) if claimed)
+        for job in claimed:
+            cycle.told.append((job, verdict))
         host.unpublished[verdict.id] = verdict
 
     def _derive(self, cycle: Cycle) -> None:
