@@ -27,7 +27,8 @@ from tocsin.server.main import Web, configured, serve
 
 STARTS_S = 60.0
 SETTLES_S = 90.0
-"""A closed segment is compacted into the history meanwhile: that counts where it was written."""
+HISTORY = "tocsin.ledger.compacting"
+"""The child that compacts closed segments of the journal when nobody asks."""
 IDLE_S = 0.04
 """Processor seconds in half a second that a server takes with nothing to do, at most."""
 TICK = os.sysconf("SC_CLK_TCK")
@@ -89,45 +90,58 @@ class Host:
             _output(self._process).close()
 
     def cpu_s(self) -> float:
-        """Return the processor time so far, in seconds: of all its threads, and of its child processes.
+        """Return the processor time so far, in seconds: of all its threads, and of its child processes but ``HISTORY``.
 
         A child that has ended counts as long as it was waited for, as all of the server's are.
         """
         if self._process is None:
             raise RuntimeError("not started")
-        return _cpu_s(self._process.pid)
+        return _cpu_s(self._process.pid)[0]
+
+    def history_cpu_s(self) -> float:
+        """Return the processor time of ``HISTORY`` so far, in seconds."""
+        return _cpu_s(self._process.pid)[1] if self._process is not None else 0.0
 
     def settled_cpu_s(self) -> float:
-        """Return the same once it has nothing left to do: what it writes behind its answers counts as well."""
+        """Return the same once it has nothing left to do: what it writes behind its answers counts as well.
+
+        It has compacted, too, what it was about to: nobody who is measured next shares the machine with that.
+        """
         until = time.monotonic() + SETTLES_S
-        before = self.cpu_s()
+        before = self.cpu_s() + self.history_cpu_s()
         while time.monotonic() < until:
             time.sleep(0.5)
-            now = self.cpu_s()
+            now = self.cpu_s() + self.history_cpu_s()
             if now - before <= IDLE_S:
-                return now
+                break
             before = now
-        return before
+        return self.cpu_s()
 
 
-def _cpu_s(process: int) -> float:
-    """Return the processor time of a process, its descendants, and those of them that ended and were waited for."""
+def _cpu_s(process: int) -> tuple[float, float]:
+    """Return the processor time of a process, its descendants, and those of them that ended and were waited for.
+
+    Without those that run ``HISTORY``, and of these alone.
+    """
     times: dict[int, int] = {}
+    apart: set[int] = set()
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if HISTORY.encode() in (folder / "cmdline").read_bytes():
+                apart.add(int(folder.name))
         except (FileNotFoundError, ProcessLookupError):
             # It ended while the others were read.
             continue
         times[int(folder.name)] = sum(map(int, fields[11:15]))
         children.setdefault(int(fields[1]), []).append(int(folder.name))
-    total, waiting = 0, [process]
+    found, waiting = [0, 0], [process]
     while waiting:
         one = waiting.pop()
-        total += times.get(one, 0)
+        found[one in apart] += times.get(one, 0)
         waiting += children.get(one, [])
-    return total / TICK
+    return found[0] / TICK, found[1] / TICK
 
 
 def _listens(port: int) -> None:
