@@ -372,15 +372,15 @@ def test_a_missed_deadline_is_answered_and_recorded_as_served(tmp_path: Path) ->
     values = {"data_dir": str(tmp_path), "shop": "shop", "verdict_mode": "live", "verdict_fallback": "hold"}
     with serving(load({**values, "verdict_deadline_ms": 30}, {}), memory=True) as one:
         fold = one.tocsin.fold
-        step = fold.step_asked
+        step = fold._slice
 
         def slow(*arguments: Any, **more: Any) -> Any:
             time.sleep(0.3)
             return step(*arguments, **more)
 
-        fold.step_asked = slow
+        fold._slice = slow
         told = ask(one, one.payment()).json()
         assert (told["decision"], told["late"]) == ("hold", True)
-        fold.step_asked = step
+        fold._slice = step
         record = eventually(lambda: one.tocsin.follower.verdict(told["id"]))
         assert (record.late, record.computed.value, record.served.value) == (True, "allow", "hold")
