@@ -165,7 +165,9 @@ class EmbeddedHost:
             self._lanes.note_caller()
             if jobs:
                 self._single.cycle(jobs, [], [])
-            self._answer_rows()
+            # All of them, this thread's own the last: it puts no more meanwhile.
+            while self._answer_rows():
+                pass
             whole = True
             return True
         finally:
@@ -342,6 +344,7 @@ class EmbeddedHost:
     def _work(self, work: Work) -> None:
         single = work.urgent or work.bulk or work.notes
         if work.asked:
+            # Not as long as others come: lines and what must happen between cycles have their turn.
             self._answer_rows()
         if single:
             self._single.cycle(work.urgent, work.bulk, work.notes)
@@ -352,9 +355,12 @@ class EmbeddedHost:
         elif not (single or work.asked):
             self._tick()
 
-    def _answer_rows(self) -> None:
-        while self.asks is not None and (one := self.asks.take()) is not None:
+    def _answer_rows(self) -> bool:
+        """Answer the callers of one chunk; False where none waits."""
+        one = self.asks.take() if self.asks is not None else None
+        if one is not None:
             self._single.asked(one)
+        return one is not None
 
     def _settle_between(self) -> None:
         """Do what must happen between two cycles, with everything so far on disk."""

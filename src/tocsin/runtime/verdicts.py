@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from abc import ABC, abstractmethod
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -77,12 +78,8 @@ class VerdictJob:
     def event(self) -> Event:
         """What the verdict is about."""
         if self._event is None:
-            self._event = self.read()
+            raise ValueError("a caller without an event")
         return self._event
-
-    def read(self) -> Event:
-        """Return the event of a job that was made without one."""
-        raise NotImplementedError
 
     @property
     def future(self) -> Future[Verdict]:
@@ -124,7 +121,7 @@ class VerdictJob:
             return True
 
 
-class LineJob(VerdictJob):
+class LineJob(VerdictJob, ABC):
     """A caller whose event came as one JSON document and has not been read yet.
 
     Parameters
@@ -145,19 +142,22 @@ class LineJob(VerdictJob):
         super().__init__(None, deadline)
         self.line, self.shop, self.strict = line, shop, strict
         self.document: Any = None
-        self._reader = read
+        self._read = read
 
-    def read(self) -> Event:
-        """Return the event, through the plain door."""
-        return self._reader(self)
+    @property
+    def event(self) -> Event:
+        """What the verdict is about: read through the plain door where it has come no other way."""
+        if self._event is None:
+            self._event = self._read(self)
+        return self._event
 
     def read_from(self, chunk: Chunk, row: int) -> None:
         """Take the event from a row of a chunk."""
         self._event = chunk.event(row)
 
+    @abstractmethod
     def refuse(self, document: Any, error: BadEvent | Retryable) -> None:
         """Hear that the line was not accepted, in the thread that put it into the lane."""
-        raise NotImplementedError
 
 
 def build(
