@@ -106,27 +106,27 @@ def tocsin(tmp_path: Path) -> Iterator[Tocsin]:
 
 
 def test_acknowledged_events_are_in_the_journal_in_order_and_duplicates_are_told(tocsin: Tocsin) -> None:
-    receipts = tocsin.host.submit([request(1), request(2), request(1)]).result(5)
+    receipts = tocsin.host.submit([request(1), request(2), request(1)]).result(30)
     assert [(r.seq, r.duplicate) for r in receipts] == [(1, False), (2, False), (1, True)]
     assert [(e.seq, e.id) for e in tocsin.journal.read(0)][:2] == [(1, "1"), (2, "2")]
 
 
 def test_a_signal_becomes_an_incident_and_both_are_in_the_journal(tocsin: Tocsin) -> None:
-    tocsin.host.submit([request(n, second=n / 10) for n in range(10)]).result(5)
-    tocsin.host.settle().result(5)
+    tocsin.host.submit([request(n, second=n / 10) for n in range(10)]).result(30)
+    tocsin.host.settle().result(30)
     (incident,) = tocsin.records.table(Incident).find({})
     assert (incident.kind, incident.subject) == ("flood", "ip:203.0.113.7")
-    tocsin.host.settle().result(5)
+    tocsin.host.settle().result(30)
     types = [event.type for event in tocsin.journal.read(0)]
     assert types.count("tocsin.signal") == 1
     assert "tocsin.incident" in types
 
 
 def test_a_verdict_is_journaled_with_its_features_and_a_repeated_request_gets_the_same(tocsin: Tocsin) -> None:
-    verdicts = [tocsin.host.verdict(payment(n, n)).future.result(5) for n in range(4)]
+    verdicts = [tocsin.host.verdict(payment(n, n)).future.result(30) for n in range(4)]
     assert [v.served for v in verdicts] == [Decision.ALLOW, Decision.ALLOW, Decision.HOLD, Decision.HOLD]
     assert verdicts[3].features["payments_1m"] == 4.0
-    assert tocsin.host.verdict(payment(2, 2)).future.result(5) == verdicts[2]
+    assert tocsin.host.verdict(payment(2, 2)).future.result(30) == verdicts[2]
     journaled = [event.data for event in tocsin.journal.read(0) if event.type == "tocsin.verdict"]
     assert [data["served"] for data in journaled] == ["allow", "allow", "hold", "hold"]
 
@@ -134,7 +134,7 @@ def test_a_verdict_is_journaled_with_its_features_and_a_repeated_request_gets_th
 def test_shadow_mode_serves_allow_and_records_what_was_computed(tmp_path: Path) -> None:
     running = start(tmp_path, verdict_mode="shadow")
     try:
-        verdicts = [running.host.verdict(payment(n, n)).future.result(5) for n in range(3)]
+        verdicts = [running.host.verdict(payment(n, n)).future.result(30) for n in range(3)]
         assert (verdicts[2].computed, verdicts[2].served) == (Decision.HOLD, Decision.ALLOW)
     finally:
         running.stop()
@@ -143,8 +143,8 @@ def test_shadow_mode_serves_allow_and_records_what_was_computed(tmp_path: Path) 
 def test_a_restart_folds_the_journal_to_the_same_state(tmp_path: Path) -> None:
     first = start(tmp_path)
     for n in range(30):
-        first.host.submit([request(n, second=n), payment(n, n)]).result(5)
-    first.host.settle().result(5)
+        first.host.submit([request(n, second=n), payment(n, n)]).result(30)
+    first.host.settle().result(30)
     digest, seq = first.fold.digest(), first.host.stamper.seq
     first.stop()
     second = start(tmp_path)
@@ -152,7 +152,7 @@ def test_a_restart_folds_the_journal_to_the_same_state(tmp_path: Path) -> None:
         assert second.replayed.rederived == 0
         assert second.fold.digest() == digest
         assert second.host.stamper.seq == seq
-        assert second.host.verdict(payment(5, 5)).future.result(5).tau == START + 5 * SECOND
+        assert second.host.verdict(payment(5, 5)).future.result(30).tau == START + 5 * SECOND
     finally:
         second.stop()
 
@@ -182,20 +182,20 @@ def test_a_full_disk_refuses_events_serves_the_fallback_and_loses_nothing_that_w
     )
     running.start()
     try:
-        running.host.submit([request(1)]).result(5)
+        running.host.submit([request(1)]).result(30)
         journal.full = True
         with pytest.raises(Retryable, match="no space"):
-            running.host.submit([request(2)]).result(5)
-        verdict = running.host.verdict(payment(1)).future.result(5)
+            running.host.submit([request(2)]).result(30)
+        verdict = running.host.verdict(payment(1)).future.result(30)
         assert (verdict.served, verdict.degraded) == (Decision.HOLD, "journal unavailable")
         assert running.host.counters["verdicts_degraded"] >= 1
         journal.full = False
         sent = time.monotonic()
         while running.host.refusing and time.monotonic() < sent + 5:
             time.sleep(0.01)
-        receipts = running.host.submit([request(2), request(3)]).result(5)
+        receipts = running.host.submit([request(2), request(3)]).result(30)
         assert [receipt.duplicate for receipt in receipts] == [True, False]
-        running.host.settle().result(5)
+        running.host.settle().result(30)
         external = [event.id for event in journal.read(0) if not event.internal]
         assert sorted(external) == ["1", "2", "3"]
         assert [event.seq for event in journal.read(0)] == list(range(1, running.host.stamper.seq + 1))
@@ -217,8 +217,8 @@ def test_a_full_queue_refuses_the_whole_request(tmp_path: Path) -> None:
 def test_who_gave_up_is_recorded_as_late_with_the_fallback(tocsin: Tocsin) -> None:
     job = tocsin.host.verdict(payment(1))
     if job.give_up():
-        tocsin.host.settle().result(5)
+        tocsin.host.settle().result(30)
         (recorded,) = [event.data for event in tocsin.journal.read(0) if event.type == "tocsin.verdict"]
         assert recorded["late"] is True
     else:
-        assert job.future.result(5).late is False
+        assert job.future.result(30).late is False

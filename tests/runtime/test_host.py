@@ -59,14 +59,14 @@ def test_a_fold_that_fails_leaves_nobody_waiting(running: Tocsin, monkeypatch: p
         job = running.host.verdict(payment(1))
         sent = running.host.submit([request(1)])
         marked = running.host.settle()
-    assert job.future.result(5).served is Decision.HOLD
+    assert job.future.result(30).served is Decision.HOLD
     with pytest.raises(Retryable):
-        sent.result(5)
+        sent.result(30)
     with pytest.raises(Retryable):
-        marked.result(5)
+        marked.result(30)
     running.host._thread.join(5)
     assert running.host.stopped
-    assert running.host.verdict(payment(2)).future.result(5).degraded
+    assert running.host.verdict(payment(2)).future.result(30).degraded
     for late in (lambda: running.host.submit([request(2)]), running.host.settle):
         with pytest.raises(Retryable):
             late()
@@ -97,7 +97,7 @@ def test_a_cycle_that_fails_in_a_door_stops_the_host(running: Tocsin, monkeypatc
     with pytest.raises(ZeroDivisionError):
         while not running.host.answer_here([job]):
             assert time.monotonic() < until
-    assert job.future.result(5).degraded
+    assert job.future.result(30).degraded
     running.host._thread.join(5)
     assert running.host.stopped and not running.host.finished
 
@@ -109,7 +109,7 @@ def test_a_stop_while_the_disk_refuses_ends(tmp_path: Path) -> None:
     tocsin.start()
     journal.full = True
     with pytest.raises(Retryable):
-        tocsin.host.submit([request(1)]).result(5)
+        tocsin.host.submit([request(1)]).result(30)
     tocsin.host.note([request(2)])
     marked = tocsin.host.settle()
     stopping = threading.Thread(target=tocsin.host.stop)
@@ -117,7 +117,7 @@ def test_a_stop_while_the_disk_refuses_ends(tmp_path: Path) -> None:
     stopping.join(10)
     assert not stopping.is_alive()
     with pytest.raises(Retryable):
-        marked.result(5)
+        marked.result(30)
     assert not tocsin.host.finished
     journal.full = False
     tocsin.stop()
@@ -130,7 +130,7 @@ def test_a_stop_takes_a_last_snapshot(tmp_path: Path) -> None:
         tocsin = build(load({"data_dir": str(tmp_path)}, {}), clock=DataClock(START), desks=[Flood()])
         tocsin.start()
         assert tocsin.replayed.events == 0
-        tocsin.host.submit([request(1), request(2)]).result(5)
+        tocsin.host.submit([request(1), request(2)]).result(30)
         seq = tocsin.host.stamper.seq
         tocsin.stop()
         assert tocsin.host.finished
@@ -179,7 +179,7 @@ def test_a_settled_host_has_written_folded_published_and_answered(running: Tocsi
             job = VerdictJob(payment(n, n))
             if not running.host.answer_here([job]):
                 running.host.ask(job)
-        running.host.settle().result(5)
+        running.host.settle().result(30)
         assert running.journal.last()[0] == running.host.stamper.seq
         assert running.host._outbox.drained(1)
         assert not running.host.unpublished
@@ -191,8 +191,8 @@ def test_a_future_of_the_host_cannot_be_cancelled(running: Tocsin) -> None:
     with running.host._folding:
         sent, marked = running.host.submit([request(1)]), running.host.settle()
         assert not sent.cancel() and not marked.cancel()
-    sent.result(5)
-    marked.result(5)
+    sent.result(30)
+    marked.result(30)
 
 
 def test_lanes_take_nothing_after_their_end() -> None:
@@ -226,7 +226,7 @@ def test_a_quiet_shop_reads_little_again(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(responder_module, "REST_S", 0.02)
     tocsin = house(tmp_path)
     tocsin.start()
-    tocsin.host.submit([request(n, ip=f"192.0.2.{n}") for n in range(5)]).result(5)
+    tocsin.host.submit([request(n, ip=f"192.0.2.{n}") for n in range(5)]).result(30)
 
     def cursors() -> list[int]:
         return [tocsin.follower.cursor, tocsin.casebook.cursor("responder")]
@@ -235,7 +235,7 @@ def test_a_quiet_shop_reads_little_again(tmp_path: Path, monkeypatch: pytest.Mon
     while min(cursors()) < 5 and time.monotonic() < until:
         time.sleep(0.01)
     assert cursors() == [5, 5]
-    tocsin.host.submit([request(9)]).result(5)
+    tocsin.host.submit([request(9)]).result(30)
     tocsin.stop()
     assert cursors() == [6, 6]
 
@@ -250,7 +250,7 @@ def test_records_say_what_the_caller_was_told_when_the_disk_refused(tmp_path: Pa
     tocsin.start()
     try:
         journal.full = True
-        told = tocsin.host.verdict(payment(1)).future.result(5)
+        told = tocsin.host.verdict(payment(1)).future.result(30)
         journal.full = False
         assert (told.served, bool(told.degraded)) == (
             (Decision.HOLD, True) if ack == "disk" else (Decision.ALLOW, False)
@@ -259,7 +259,7 @@ def test_records_say_what_the_caller_was_told_when_the_disk_refused(tmp_path: Pa
         assert tocsin.follower.settle()
         found = tocsin.records.table(Verdict).get(told.id)
         written = [event.data for event in journal.read() if event.type == "tocsin.verdict"]
-        again = tocsin.host.verdict(payment(1)).future.result(5)
+        again = tocsin.host.verdict(payment(1)).future.result(30)
         assert found is not None
         for one in (found, again):
             assert (one.served, one.degraded) == (told.served, told.degraded)

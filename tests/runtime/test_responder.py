@@ -175,7 +175,7 @@ def test_the_kill_switch_stops_everything_also_what_a_person_approves(house: Cal
     here.signal()
     here.settle()
     here.killed = True
-    here.responder.approve(here.actions()[0].id, "ana").result(5)
+    here.responder.approve(here.actions()[0].id, "ana").result(30)
     here.settle()
     assert here.actions()[0].state is ActionState.DENIED
     assert here.shadow.entries == ()
@@ -186,21 +186,21 @@ def test_a_person_approves_then_undoes(house: Callable[..., House]) -> None:
     here.signal()
     here.settle()
     id = here.actions()[0].id
-    here.responder.approve(id, "ana").result(5)
+    here.responder.approve(id, "ana").result(30)
     here.settle()
     assert here.actions()[0].state is ActionState.DONE
-    here.responder.undo(id, "ana").result(5)
+    here.responder.undo(id, "ana").result(30)
     here.settle()
     assert (here.actions()[0].state, here.actions()[0].by) == (ActionState.UNDONE, "ana")
     with pytest.raises(Conflict):
-        here.responder.undo(id, "ana").result(5)
+        here.responder.undo(id, "ana").result(30)
 
 
 def test_a_false_alarm_is_dismissed_and_its_effects_are_undone(house: Callable[..., House]) -> None:
     here = house()
     here.signal()
     here.settle()
-    here.responder.label(here.incident().id, "false_alarm", "ana").result(5)
+    here.responder.label(here.incident().id, "false_alarm", "ana").result(30)
     here.settle()
     assert here.incident().phase is Phase.DISMISSED
     assert [action.state for action in here.actions()] == [ActionState.UNDONE]
@@ -231,7 +231,7 @@ def test_one_stuck_actuator_blocks_no_other(house: Callable[..., House]) -> None
         until = time.monotonic() + 5
         while not here.records.table(Incident).count() and time.monotonic() < until:
             time.sleep(0.01)
-        labelled = here.responder.label(here.incident().id, "confirmed", "ana").result(5)
+        labelled = here.responder.label(here.incident().id, "confirmed", "ana").result(30)
         assert labelled.label == "confirmed"
     finally:
         release.set()
