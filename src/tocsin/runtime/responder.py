@@ -385,8 +385,9 @@ class Responder:
                     self._take_back(action, now, "tocsin", "")
         for incident in list(self.book.incidents.values()):
             # After a jump of the clock through several at once: how far must not depend on how often this runs.
-            while (following := self._next_phase(incident, now)) is not None:
-                incident = self.book.phase(incident, following, now)
+            quiet = incident
+            while (following := self._next_phase(quiet, now)) is not None:
+                quiet = self.book.phase(quiet, following, now)
 
     def _next_phase(self, incident: Incident, now: int) -> Phase | None:
         """Return where a quiet incident moves on to: first monitoring, then resolved."""
