@@ -28,7 +28,7 @@ from tocsin.runtime.follower import CURSOR, Follower, RecorderHere
 from tocsin.runtime.verdicts import build as built
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tocsin.core.ports import Records
@@ -62,10 +62,10 @@ class Slow(RecorderHere):
         self.may = threading.Event()
         self.sizes: list[int] = []
 
-    def write(self, verdicts: Sequence[Verdict], cursor: Switch | None) -> None:
+    def write(self, verdicts: Sequence[Verdict], cursor: Switch | None, bodies: Mapping[str, bytes] = {}) -> None:
         self.may.wait()
         self.sizes.append(len(verdicts))
-        super().write(verdicts, cursor)
+        super().write(verdicts, cursor, bodies)
 
 
 @pytest.fixture(params=["here", "process"])

@@ -46,7 +46,7 @@ class Journal(Protocol):
         ...
 
     def read_blocks(self, after_seq: int = 0) -> Iterator[Any]:
-        """Yield the same events in blocks and lists, as they were written."""
+        """Yield the same events: blocks of rows as they were written, all others in lists."""
         ...
 
     def read_columns(self, after_seq: int = 0) -> Iterator[Any]:

@@ -31,6 +31,7 @@ _WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 _LINES = msgspec.json.Decoder(Event).decode_lines
 _LINE = msgspec.json.Decoder(Event).decode
 _LINE_FEED = 10
+SERVED = ("tocsin.verdict",)
 DECISIONS = tuple(Decision)
 """The decision of a row of ``Columns`` is a place in this tuple."""
 
@@ -71,6 +72,11 @@ class Block(msgspec.Struct, frozen=True):
     def last_seq(self) -> int:
         """The seq of the last event."""
         return self.first_seq + len(self.taus) - 1
+
+    @property
+    def derived(self) -> bool:
+        """Whether all are verdicts that were served: the house's own events, which are read one by one."""
+        return self.types == SERVED
 
     def events(self) -> list[Event]:
         """Return the events, stamped; Malformed where the lines are not as many events as there are taus."""

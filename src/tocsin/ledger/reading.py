@@ -71,15 +71,17 @@ class Reading:
                 yield from events[after_seq - events[0].seq + 1 :]
 
     def read_blocks(self, after_seq: int = 0) -> Iterator[Block | list[Event]]:
-        """Yield the same events as ``read``: blocks as they were written, those between them in lists."""
-        for _, item in self._items(after_seq):
-            if isinstance(item, Block):
-                if item.last_seq > after_seq:
-                    yield item.after(after_seq)
-            elif not isinstance(item, Columns):
-                events = [event for event in item if event.seq > after_seq]
-                if events:
-                    yield events
+        """Yield the same events as ``read``: blocks of rows as they were written, all others in lists."""
+        for path, item in self._items(after_seq):
+            if isinstance(item, Columns) or (isinstance(item, Block) and item.last_seq <= after_seq):
+                continue
+            if isinstance(item, Block) and not item.derived:
+                yield item.after(after_seq)
+                continue
+            found = events_in(path, item) if isinstance(item, Block) else item
+            events = [event for event in found if event.seq > after_seq]
+            if events:
+                yield events
 
     def read_columns(self, after_seq: int = 0) -> Iterator[Columns]:
         """Yield the committed columns that were judged beyond ``after_seq``, without their rows up to there."""

@@ -17,7 +17,7 @@ from tocsin.ledger.helper import how_it_ended, pipes, started
 from tocsin.ledger.recording import Answer, Portion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tocsin.core.records import Switch
     from tocsin.core.signal import Verdict
@@ -28,6 +28,7 @@ AT_ONCE = 32
 _ENDS_S = 5.0
 """So long a child that has nothing left to do is given to end by itself."""
 _READ = 1 << 16
+_NONE: Mapping[str, bytes] = {}
 
 
 class RecorderProcess:
@@ -39,7 +40,7 @@ class RecorderProcess:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lines = msgspec.json.Encoder().encode_lines
+        self._body = msgspec.json.Encoder().encode
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,18 +48,18 @@ class RecorderProcess:
         """The id of the child; 0 where there is none."""
         return self._child.pid if self._child is not None else 0
 
-    def write(self, verdicts: Sequence[Verdict], cursor: Switch | None) -> None:
-        """Put verdicts and, where it moves, the cursor.
+    def write(self, verdicts: Sequence[Verdict], cursor: Switch | None, bodies: Mapping[str, bytes] = _NONE) -> None:
+        """Put verdicts and, where it moves, the cursor; ``bodies``: the JSON of verdicts by id, where it is there.
 
         Retryable where the database is locked, the disk full or failing, or where there can be no child or it died
         twice; Misconfigured where the file is damaged or may not be written to.
         """
         try:
             try:
-                self._write(verdicts, cursor)
+                self._write(verdicts, cursor, bodies)
             except _Died:
                 self.close()
-                self._write(verdicts, cursor)
+                self._write(verdicts, cursor, bodies)
         except _Died as error:
             self.close()
             raise Retryable(f"records: the process that writes them {error}") from None
@@ -78,17 +79,22 @@ class RecorderProcess:
             child.kill()
             child.wait()
 
-    def _write(self, verdicts: Sequence[Verdict], cursor: Switch | None) -> None:
+    def _write(self, verdicts: Sequence[Verdict], cursor: Switch | None, bodies: Mapping[str, bytes]) -> None:
         child = self._child
         if child is None:
             child = self._child = started("tocsin.ledger.recording")
             self._tell(child, msgspec.json.encode(self._store) + b"\n")
         last = max(0, len(verdicts) - 1) // AT_ONCE * AT_ONCE
         for first in range(0, last + 1, AT_ONCE):
-            lines = self._lines(verdicts[first : first + AT_ONCE])
+            lines = self._packed(verdicts[first : first + AT_ONCE], bodies)
             portion = Portion(len(lines), first == last, cursor if first == last else None)
             self._tell(child, b"%b\n%b" % (msgspec.json.encode(portion), lines))
         self._hear(child)
+
+    def _packed(self, verdicts: Sequence[Verdict], bodies: Mapping[str, bytes]) -> bytes:
+        """Return a line for each verdict."""
+        found = [bodies.get(verdict.id) or self._body(verdict) for verdict in verdicts]
+        return b"\n".join([*found, b""]) if found else b""
 
     def _tell(self, child: subprocess.Popen[bytes], words: bytes) -> None:
         rest, pipe = memoryview(words), pipes(child)[0].fileno()

@@ -124,7 +124,7 @@ class EmbeddedHost:
             journal, flush_keys=flush_keys, plane=plane, refused=self.publisher.refused, most_events=queue_events
         )
         self.bulk = Bulk(self, wide_records)
-        self._single = Single(self, self.publisher, ack_memory=ack_memory)
+        self._single = Single(self, self.publisher, wide_records, ack_memory=ack_memory)
         self._started = False
         self._folding = threading.Lock()
         """Held by whoever stamps and folds: the host's thread, or a door that answers a caller by itself."""

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -15,7 +15,7 @@ from tocsin.core.signal import Verdict
 from tocsin.errors import TocsinError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tocsin.core.events import Event
     from tocsin.core.ports import Records
@@ -34,11 +34,26 @@ MOST_TOGETHER = 4096
 """Verdicts in one transaction, about: people's own changes wait for it."""
 
 
+_NONE: Mapping[str, bytes] = {}
+
+
+class _Noted(NamedTuple):
+    """What was noted at once, up to ``seq``."""
+
+    seq: int
+    verdicts: list[Verdict]
+    resolved: list[Event]
+    bodies: Mapping[str, bytes]
+
+
 class Recorder(Protocol):
     """Writes verdicts to the records; for one thread."""
 
-    def write(self, verdicts: Sequence[Verdict], cursor: Switch | None) -> None:
-        """Put verdicts and, where it moves, the cursor: all durable when it returns, or nothing is and it raises."""
+    def write(self, verdicts: Sequence[Verdict], cursor: Switch | None, bodies: Mapping[str, bytes] = _NONE) -> None:
+        """Put verdicts and, where it moves, the cursor: all durable when it returns, or nothing is and it raises.
+
+        ``bodies``: the JSON of verdicts by id, of those whose JSON is there.
+        """
         ...
 
     def close(self) -> None:
@@ -52,7 +67,7 @@ class RecorderHere:
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    def write(self, verdicts: Sequence[Verdict], cursor: Switch | None) -> None:
+    def write(self, verdicts: Sequence[Verdict], cursor: Switch | None, bodies: Mapping[str, bytes] = _NONE) -> None:
         """Write, as ``Recorder`` says."""
         with self._records.transaction():
             self._records.table(Verdict).put_many(verdicts)
@@ -76,7 +91,7 @@ class Follower:
         self._recorder = recorder or RecorderHere(records)
         self._behind = 0
         """Verdicts and endings that were noted and are not written."""
-        self._queue: queue.SimpleQueue[tuple[int, list[Verdict], list[Event]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Noted | None] = queue.SimpleQueue()
         self._recent: OrderedDict[str, Verdict] = OrderedDict()
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
@@ -112,8 +127,14 @@ class Follower:
         if self._thread.is_alive():
             self._thread.join()
 
-    def note(self, seq: int, verdicts: Sequence[Verdict], resolved: Sequence[Event]) -> None:
-        """Take verdicts and ``verdict.resolved`` events up to journal position ``seq``.
+    def note(
+        self,
+        seq: int,
+        verdicts: Sequence[Verdict],
+        resolved: Sequence[Event],
+        bodies: Mapping[str, bytes] = _NONE,
+    ) -> None:
+        """Take verdicts, with their JSON where it is there, and ``verdict.resolved`` events up to position ``seq``.
 
         Returns at once, unless ``MOST_BEHIND`` verdicts wait to be written: then it waits for room. Where the records
         take nothing for ``WAITS_S`` it waits no longer; what has no room then is written after the next start.
@@ -136,7 +157,7 @@ class Follower:
             # Under the lock: what is in the queue and the sign that nothing is must not part.
             self._idle.clear()
             self._behind += len(verdicts) + len(resolved)
-            self._queue.put((seq, list(verdicts), list(resolved)))
+            self._queue.put(_Noted(seq, list(verdicts), list(resolved), bodies))
 
     def reach(self, seq: int) -> None:
         """Hear that all up to journal position ``seq`` has been noted; a quiet cursor follows within ``REST_S``."""
@@ -183,11 +204,11 @@ class Follower:
         if item is not None:
             self._hurry.wait(GATHER_S)
             self._hurry.clear()
-        batch: list[tuple[int, list[Verdict], list[Event]]] = []
+        batch: list[_Noted] = []
         count = 0
         while item is not None:
             batch.append(item)
-            count += len(item[1])
+            count += len(item.verdicts)
             if count >= MOST_TOGETHER or self._queue.empty():
                 self._try(batch)
                 batch, count = [], 0
@@ -211,7 +232,7 @@ class Follower:
         self.failures += 1
         self._moving = False
 
-    def _try(self, batch: Sequence[tuple[int, list[Verdict], list[Event]]]) -> None:
+    def _try(self, batch: Sequence[_Noted]) -> None:
         try:
             self._write(batch)
             self._stuck = False
@@ -219,7 +240,7 @@ class Follower:
             log.error("%s; verdicts are left to the next start", error)
             self._give_up()
         with self._room:
-            self._behind -= sum(len(verdicts) + len(resolved) for _, verdicts, resolved in batch)
+            self._behind -= sum(len(one.verdicts) + len(one.resolved) for one in batch)
             self._room.notify_all()
 
     def _rest(self) -> None:
@@ -234,19 +255,22 @@ class Follower:
         except TocsinError:
             self.failures += 1
 
-    def _write(self, batch: Sequence[tuple[int, list[Verdict], list[Event]]]) -> None:
+    def _write(self, batch: Sequence[_Noted]) -> None:
         changed: dict[str, Verdict] = {}
-        for _, verdicts, resolved in batch:
-            for verdict in verdicts:
+        bodies: dict[str, bytes] = {}
+        for one in batch:
+            bodies.update(one.bodies)
+            for verdict in one.verdicts:
                 changed[verdict.id] = verdict
-            for event in resolved:
+            for event in one.resolved:
                 id = str(event.data.get("verdict", ""))
                 found = changed.get(id) or self.verdict(id)
                 if found is not None:
                     changed[id] = msgspec.structs.replace(found, outcome=str(event.data["outcome"]))
-        seq = batch[-1][0]
+                    bodies.pop(id, None)
+        seq = batch[-1].seq
         moves = self._moving
-        self._recorder.write(list(changed.values()), Switch(id=CURSOR, number=seq) if moves else None)
+        self._recorder.write(list(changed.values()), Switch(id=CURSOR, number=seq) if moves else None, bodies)
         if moves:
             self._moved = seq
         with self._lock:

@@ -31,7 +31,7 @@ MOST_BYTES = 32_000_000
 
 
 class Parcel:
-    """Records that belong together.
+    """Records that belong together, or what makes them when they are written.
 
     ``told(error)`` is called once: when they are durable (None), or when the disk has refused them. ``published()`` is
     called once, when they are durable at last; ``lost(error)`` in its place, where the writer ends before they are.
@@ -42,7 +42,7 @@ class Parcel:
 
     def __init__(
         self,
-        records: Sequence[Any],
+        records: Sequence[Any] | Callable[[], Sequence[Any]],
         told: Callable[[Retryable | None], None] | None = None,
         published: Callable[[], None] | None = None,
         *,
@@ -58,6 +58,10 @@ class Parcel:
         self.size = size
         self.rows = rows
         self.patient = patient
+
+    def made(self) -> Sequence[Any]:
+        """Return the records, made now where they are not there yet; in the writer's thread."""
+        return self.records() if callable(self.records) else self.records
 
 
 class Outbox:
@@ -230,7 +234,7 @@ class Outbox:
                 self.journal.recover()
             self._flush_keys()
             began = time.perf_counter()
-            self.journal.extend([record for parcel in batch for record in parcel.records])
+            self.journal.extend([record for parcel in batch for record in parcel.made()])
             written = time.perf_counter()
             self.journal.commit()
             ended = time.perf_counter()

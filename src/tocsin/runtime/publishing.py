@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -17,7 +17,7 @@ from tocsin.runtime.outbox import Parcel
 from tocsin.runtime.promises import fail, keep
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     from tocsin.core.events import Event
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from tocsin.runtime.feed import Feed
     from tocsin.runtime.follower import Follower
     from tocsin.runtime.lanes import Receipt, Request
+    from tocsin.runtime.served import Served
     from tocsin.runtime.verdicts import VerdictJob
 
 log = logging.getLogger(__name__)
 UNAVAILABLE = "journal unavailable"
+_NONE: Mapping[str, bytes] = {}
 
 
 class Downstream(Protocol):
@@ -61,7 +63,7 @@ class Serving(Protocol):
 class Cycle:
     """What one cycle of the host brought, on its way to the disk."""
 
-    __slots__ = ("bulk", "folded", "fresh", "receipts", "records", "stamped", "told", "written")
+    __slots__ = ("bulk", "folded", "fresh", "receipts", "records", "served", "stamped", "told", "written")
 
     def __init__(self, fresh: list[Event], bulk: list[Request], receipts: list[list[Receipt]], folded: Folded) -> None:
         self.fresh, self.bulk, self.receipts, self.folded = fresh, bulk, receipts, folded
@@ -70,9 +72,24 @@ class Cycle:
         self.told: list[tuple[VerdictJob, Verdict]] = []
         """Who is to be told what."""
         self.stamped: list[Event] = []
-        """What was derived of its events."""
+        """What was derived of its events, but for what is in ``served``."""
         self.written: list[Event] = []
-        """What is written of it, in order of seq."""
+        """What is written of it, in order of seq, where nothing is in ``served``."""
+        self.served: Served | None = None
+        """Its verdicts, where their events are made as they are written: behind ``fresh``, before ``stamped``."""
+
+    @property
+    def last_seq(self) -> int:
+        """The seq of the last event that was stamped."""
+        if self.stamped:
+            return self.stamped[-1].seq
+        return self.served.last_seq if self.served is not None else self.fresh[-1].seq
+
+    def parts(self) -> list[Any]:
+        """Return what is written of it; in the writer's thread."""
+        if self.served is None:
+            return [self.written]
+        return [self.fresh, self.served.block(), *([self.stamped] if self.stamped else ())]
 
 
 class Publisher:
@@ -96,7 +113,7 @@ class Publisher:
     def parcel(self, cycle: Cycle, *, answers: bool, patient: bool) -> Parcel:
         """Return the parcel of a cycle: with its events and answers, or with what was derived of it alone."""
         if answers:
-            return Parcel([cycle.written], partial(self._answered, cycle), partial(self._publish, cycle),
+            return Parcel(cycle.parts, partial(self._answered, cycle), partial(self._publish, cycle),
                           rows=len(cycle.fresh), patient=patient)  # fmt: skip
         return Parcel([cycle.stamped] if cycle.stamped else (), None, partial(self._publish, cycle))
 
@@ -121,10 +138,14 @@ class Publisher:
         records: list[Verdict],
         stamped: list[Event],
         resolved: list[Event],
+        bodies: Mapping[str, bytes] = _NONE,
     ) -> None:
-        """Tell records and responder what a cycle up to journal position ``last`` brought."""
+        """Tell records and responder what a cycle up to journal position ``last`` brought.
+
+        ``bodies``: the JSON of verdicts by id, of those whose JSON is there.
+        """
         if records or resolved:
-            self._follower.note(last, records, resolved)
+            self._follower.note(last, records, resolved, bodies)
         self._follower.reach(last)
         for verdict in records:
             self.unpublished.pop(verdict.id, None)
@@ -187,6 +208,8 @@ class Publisher:
             return
         cycle.records[:] = [corrected.get(verdict.id, verdict) for verdict in cycle.records]
         self.unpublished.update(corrected)
+        if cycle.served is not None:
+            cycle.served.correct(corrected)
         for events in (cycle.written, cycle.stamped):
             for place, event in enumerate(events):
                 if event.type == "tocsin.verdict" and event.id in corrected:
@@ -198,7 +221,8 @@ class Publisher:
         fresh, stamped = cycle.fresh, cycle.stamped
         self._views.note(fresh, cycle.folded, cycle.records)
         resolved = [event for event in fresh if event.type == "verdict.resolved"]
-        self.pass_on((stamped or fresh)[-1].seq, fresh[-1].tau, cycle.folded, cycle.records, stamped, resolved)
+        bodies = cycle.served.bodies if cycle.served is not None else _NONE
+        self.pass_on(cycle.last_seq, fresh[-1].tau, cycle.folded, cycle.records, stamped, resolved, bodies)
 
     def _pass(self, barrier: Future[None]) -> None:
         self._downstream.barrier().add_done_callback(partial(_release, barrier))

@@ -18,6 +18,7 @@ from tocsin.runtime import verdicts as serving
 from tocsin.runtime.bulk import FOR_EVER, line_rows
 from tocsin.runtime.lanes import Receipt
 from tocsin.runtime.publishing import Cycle, answer
+from tocsin.runtime.served import Served
 from tocsin.runtime.verdicts import VERDICT_TYPES
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tocsin.runtime.embedded import EmbeddedHost
     from tocsin.runtime.lanes import Request
     from tocsin.runtime.publishing import Publisher
+    from tocsin.runtime.served import Blocks
     from tocsin.runtime.verdicts import VerdictJob
 
 QUICK_S = 0.005
@@ -51,9 +53,10 @@ class Single:
     With ``ack_memory`` a verdict is answered when it is folded, up to one commit before it is on disk.
     """
 
-    def __init__(self, host: EmbeddedHost, publisher: Publisher, *, ack_memory: bool) -> None:
+    def __init__(self, host: EmbeddedHost, publisher: Publisher, blocks: Blocks, *, ack_memory: bool) -> None:
         self._host = host
         self._publisher = publisher
+        self._blocks = blocks
         self._ack_memory = ack_memory
         self._calm = 0
         """Cycles with callers in a row that were quick."""
@@ -114,8 +117,7 @@ class Single:
             cycle = Cycle(events, [], [], folded)
             for row in folded.rows:
                 self._judge(cycle, events[row.index], row, waiting[row.index])
-            self._derive(cycle)
-            cycle.written = [*events, *cycle.stamped]
+            self._serve(cycle)
             self._tell(cycle, answers=True)
         host.release_questions(one)
         self._again(replayed)
@@ -189,6 +191,20 @@ class Single:
         for job in claimed:
             cycle.told.append((job, verdict))
         host.unpublished[verdict.id] = verdict
+
+    def _serve(self, cycle: Cycle) -> None:
+        """Stamp the events of verdicts, which are made when they are written, and the other derived ones."""
+        host, records = self._host, cycle.records
+        ids, times = [verdict.id for verdict in records], [verdict.tau for verdict in records]
+        seqs, taus, new = host.row_stamper.stamp_ids("tocsin", ids, times, host.stamper.tau)
+        if not new.all():
+            seqs, taus = seqs[new], taus[new]
+            records = [verdict for verdict, one in zip(records, new.tolist(), strict=True) if one]
+        if records:
+            cycle.served = Served(self._blocks, records, int(seqs[0]), taus)
+        cycle.stamped = host.derive(serving.signals(cycle.folded))
+        if cycle.served is None:
+            cycle.written = [*cycle.fresh, *cycle.stamped]
 
     def _derive(self, cycle: Cycle) -> None:
         derived = [serving.as_event(verdict) for verdict in cycle.records]

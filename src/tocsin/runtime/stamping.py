@@ -59,6 +59,12 @@ class RowStamping(Stamping, Protocol):
         """Go on from where the memory stands."""
         ...
 
+    def stamp_ids(
+        self, source: str, ids: Sequence[str], times: Sequence[int], clock: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what ``stamp_rows`` does, of events of one source that are known by their ids; at least one."""
+        ...
+
     def stamp_rows(
         self, identity: np.ndarray, times: np.ndarray, clock: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -61,13 +61,7 @@ class WideStamper:
         """Stamp events in their order; one that is known, also from before in the same call, keeps its seq."""
         if not events:
             return Stamped([], [], [])
-        texts = [f"{event.source}\x1f{event.id}".encode("utf-8", "surrogatepass") for event in events]
-        lengths = np.fromiter(map(len, texts), np.uint64, len(texts))
-        spans = ((np.cumsum(lengths) - lengths) << _32) | lengths
-        identity, there = np.empty(len(texts), np.uint64), np.ones(len(texts), np.bool_)
-        (sip_few if len(texts) <= FEW else sip_spans)(
-            np.frombuffer(bytearray().join(texts), np.uint8), spans, there, self._k0, self._k1, identity
-        )
+        identity = self._hashes([f"{event.source}\x1f{event.id}" for event in events])
         times = np.fromiter((event.time for event in events), np.int64, len(events))
         fresh, seqs, taus = (column.tolist() for column in self.memory.admit(identity, times, clock))
         self.resume()
@@ -77,6 +71,12 @@ class WideStamper:
             if new
         ]
         return Stamped(stamped, seqs, fresh)
+
+    def stamp_ids(
+        self, source: str, ids: Sequence[str], times: Sequence[int], clock: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what ``stamp_rows`` does, of events of one source that are known by their ids; at least one."""
+        return self.stamp_rows(self._hashes([f"{source}\x1f{id}" for id in ids]), np.array(times, np.int64), clock)
 
     def stamp_rows(
         self, identity: np.ndarray, times: np.ndarray, clock: int
@@ -103,6 +103,17 @@ class WideStamper:
         """Take back the newest events: the disk refused them, so they were never accepted."""
         self.memory.retract(self.seq - seq, tau)
         self.resume()
+
+    def _hashes(self, identities: Sequence[str]) -> np.ndarray:
+        """Return the hash of each source, 0x1f and id, as ``hash_of`` does."""
+        texts = [identity.encode("utf-8", "surrogatepass") for identity in identities]
+        lengths = np.fromiter(map(len, texts), np.uint64, len(texts))
+        spans = ((np.cumsum(lengths) - lengths) << _32) | lengths
+        identity, there = np.empty(len(texts), np.uint64), np.ones(len(texts), np.bool_)
+        (sip_few if len(texts) <= FEW else sip_spans)(
+            np.frombuffer(bytearray().join(texts), np.uint8), spans, there, self._k0, self._k1, identity
+        )
+        return identity
 
     def resume(self) -> None:
         """Go on from where the memory stands."""
