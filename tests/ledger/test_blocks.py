@@ -56,16 +56,17 @@ def same(one: Columns, other: Columns) -> bool:
     return all(plain) and all(np.array_equal(getattr(one, x), getattr(other, x), equal_nan=True) for x in arrays)
 
 
-@given(Steps, st.integers(-5, 1 << 50), st.lists(st.text(max_size=9), max_size=3))
+@given(Steps, st.integers(-5, 1 << 50), st.lists(st.text(max_size=9), max_size=3), st.booleans())
 def test_a_block_is_read_as_it_was_written_whatever_the_steps_of_tau(
-    steps: list[int], first: int, types: list[str]
+    steps: list[int], first: int, types: list[str], singly: bool
 ) -> None:
     """A block is read as it was written, whatever the steps of tau."""
     taus = np.cumsum([first, *steps]).astype(np.int64)
     named = tuple(kind.replace("\n", "") or "t" for kind in types)
-    block = Block(7, taus, b"\n".join(b"line" for _ in taus), named)
+    block = Block(7, taus, b"\n".join(b"line" for _ in taus), named, singly)
     back = block_of(memoryview(block_head(block, first) + block.lines))
     assert (back.first_seq, back.taus.tolist(), bytes(back.lines), back.types) == (7, taus.tolist(), block.lines, named)
+    assert (back.singly, back.after(7).singly) == (singly, singly)
 
 
 @given(st.integers(1, 9), st.integers(0, 20))
@@ -98,7 +99,7 @@ def test_a_block_that_says_something_impossible_is_refused() -> None:
     with pytest.raises(Malformed, match="shorter"):
         block_of(memoryview(b"x"))
     head = bytearray(block_head(block, 0))
-    head[21] = 1
+    head[21] = 2
     with pytest.raises(Malformed, match="impossible"):
         block_of(memoryview(bytes(head)))
     with pytest.raises(ValueError, match="runs back"):
@@ -110,7 +111,7 @@ def test_a_block_that_says_something_impossible_is_refused() -> None:
 
 
 Plan = st.lists(
-    st.tuples(st.sampled_from(["events", "block", "columns"]), st.integers(1, 5), st.booleans()), max_size=9
+    st.tuples(st.sampled_from(["events", "block", "singly", "columns"]), st.integers(1, 5), st.booleans()), max_size=9
 )
 
 
@@ -127,7 +128,7 @@ def parts_of(plan: list[tuple[str, int, bool]]) -> tuple[list[tuple[Part, bool]]
         else:
             batch = stamped(seq + 1, size)
             events += batch
-            parts.append((block_from(batch) if kind == "block" else batch, commit))
+            parts.append((batch if kind == "events" else block_from(batch, singly=kind == "singly"), commit))
     return parts, events, judged
 
 
@@ -149,6 +150,8 @@ def test_every_way_of_reading_yields_what_was_appended_in_every_backend(
         reopened = SegmentJournal(Path(name), segment_bytes, disk=QuickDisk())
         for back in (journal, reopened):
             assert list(back.read(after)) == events[after:]
+            # Callers' events and their verdicts are lists again, to whoever reads.
+            assert not any(one.singly for one in back.read_blocks(after) if isinstance(one, Block))
             again = [one.events() if isinstance(one, Block) else one for one in back.read_blocks(after)]
             assert [event for one in again for event in one] == events[after:]
             wanted = [one.after(after) for one in judged if one.until > after]
@@ -273,7 +276,7 @@ def test_rewriting_leaves_untouched_blocks_byte_for_byte_and_keeps_columns(tmp_p
     """Only blocks that hold a changed event are encoded again; verdicts in columns stay."""
     journal = SegmentJournal(tmp_path)
     odd = Block(1, np.array([1000]), b'{"id":"e1" , "source":"test","type":"t","time":1}')
-    journal.extend([odd, block_from(stamped(2, 2)), columns([2, 3], 3)])
+    journal.extend([odd, block_from(stamped(2, 2), singly=True), columns([2, 3], 3)])
 
     def change(event: Event) -> Event:
         return msgspec.structs.replace(event, data={"left": 1}) if event.seq == 3 else event
@@ -281,6 +284,7 @@ def test_rewriting_leaves_untouched_blocks_byte_for_byte_and_keeps_columns(tmp_p
     assert journal.rewrite(change) == 1
     blocks = list(journal.read_blocks())
     assert isinstance(blocks[0], Block)
+    assert isinstance(blocks[1], list)
     assert bytes(blocks[0].lines) == odd.lines
     assert [event.data.get("left") for event in journal.read()] == [None, None, 1]
     assert [one.seq.tolist() for one in journal.read_columns()] == [[2, 3]]

@@ -3,7 +3,7 @@
 Both are payloads of one record (``tocsin.ledger.segments``), little-endian throughout.
 
 =======  ==============================================================================================
-block    u64 first seq, i64 first tau, u32 count, u8 width of a tau step (0, 1, 2, 4, 8), u8 flags (0),
+block    u64 first seq, i64 first tau, u32 count, u8 width of a tau step (0, 1, 2, 4, 8), u8 flags (1: singly),
          u16 length of the types; the distinct event types, UTF-8, joined by line feeds (none: not known);
          count - 1 tau steps; then the lines, joined by line feeds
 columns  u32 length of the head, u32 rows; the head as msgpack; then seq i64, tau i64, score f64,
@@ -31,7 +31,7 @@ _WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 _LINES = msgspec.json.Decoder(Event).decode_lines
 _LINE = msgspec.json.Decoder(Event).decode
 _LINE_FEED = 10
-SERVED = ("tocsin.verdict",)
+_SINGLY = 1
 DECISIONS = tuple(Decision)
 """The decision of a row of ``Columns`` is a place in this tuple."""
 
@@ -55,13 +55,15 @@ class Block(msgspec.Struct, frozen=True):
 
     Each line reads back as an ``Event``. ``taus`` int64 [n] ascend. ``lines`` holds n lines joined by line feeds (one
     may stand at the end) and no other line feed. ``types`` names the distinct event types where the writer knows
-    them: it spares the history a look into blocks that hold nothing to keep.
+    them: it spares the history a look into blocks that hold nothing to keep. ``singly``: what callers asked about, and
+    the verdicts on it; a replay reads these one by one, not as rows of the wide lane.
     """
 
     first_seq: int
     taus: np.ndarray
     lines: Buffer
     types: tuple[str, ...] = ()
+    singly: bool = False
 
     @property
     def count(self) -> int:
@@ -72,11 +74,6 @@ class Block(msgspec.Struct, frozen=True):
     def last_seq(self) -> int:
         """The seq of the last event."""
         return self.first_seq + len(self.taus) - 1
-
-    @property
-    def derived(self) -> bool:
-        """Whether all are verdicts that were served: the house's own events, which are read one by one."""
-        return self.types == SERVED
 
     def events(self) -> list[Event]:
         """Return the events, stamped; Malformed where the lines are not as many events as there are taus."""
@@ -121,7 +118,7 @@ class Block(msgspec.Struct, frozen=True):
         view = np.frombuffer(self.lines, np.uint8)
         ends = np.flatnonzero(view == _LINE_FEED)
         start = int(ends[cut - 1]) + 1 if cut < self.count else len(view)
-        return Block(self.first_seq + cut, self.taus[cut:], memoryview(self.lines)[start:], self.types)
+        return Block(self.first_seq + cut, self.taus[cut:], memoryview(self.lines)[start:], self.types, self.singly)
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,18 +177,18 @@ def block_head(block: Block, tau_before: int) -> bytes:
     types = "\n".join(block.types).encode()
     if len(types) > 0xFFFF:
         types = b""
-    head = _BLOCK.pack(block.first_seq, first, len(taus), width, 0, len(types)) + types
+    head = _BLOCK.pack(block.first_seq, first, len(taus), width, _SINGLY * block.singly, len(types)) + types
     return head + steps.astype(_WIDTHS[width]).tobytes() if width else head
 
 
 def block_of(payload: memoryview) -> Block:
     """Return the block of a payload; its lines are a view of it. Malformed where that is impossible."""
-    first_seq, start, count, width, types, at = _block_start(payload)
+    first_seq, start, count, width, flags, types, at = _block_start(payload)
     taus = np.full(count, start, np.int64)
     if width:
         taus[1:] += np.cumsum(np.frombuffer(payload, _WIDTHS[width], count - 1, at).astype(np.int64))
         at += width * (count - 1)
-    return Block(first_seq, taus, payload[at:], types)
+    return Block(first_seq, taus, payload[at:], types, flags == _SINGLY)
 
 
 def block_span(payload: memoryview) -> tuple[int, int]:
@@ -200,15 +197,15 @@ def block_span(payload: memoryview) -> tuple[int, int]:
     return first_seq, count
 
 
-def _block_start(payload: memoryview) -> tuple[int, int, int, int, tuple[str, ...], int]:
+def _block_start(payload: memoryview) -> tuple[int, int, int, int, int, tuple[str, ...], int]:
     if len(payload) < _BLOCK.size:
         raise Malformed("a block is shorter than its head")
     first_seq, start, count, width, flags, size = _BLOCK.unpack_from(payload)
     at = _BLOCK.size + size
-    if flags or not count or (width and width not in _WIDTHS) or at + width * (count - 1) > len(payload):
+    if flags > _SINGLY or not count or (width and width not in _WIDTHS) or at + width * (count - 1) > len(payload):
         raise Malformed("the head of a block says something impossible")
     text = str(payload[_BLOCK.size : at], "utf-8")
-    return first_seq, start, count, width, tuple(text.split("\n")) if text else (), at
+    return first_seq, start, count, width, flags, tuple(text.split("\n")) if text else (), at
 
 
 def columns_buffers(columns: Columns) -> list[memoryview | bytes]:
@@ -263,7 +260,7 @@ def _array(payload: memoryview, kind: str, n: int, at: int) -> np.ndarray[Any, A
     return np.frombuffer(payload, kind, n, at).copy()
 
 
-def block_from(events: Sequence[Event]) -> Block:
+def block_from(events: Sequence[Event], *, singly: bool = False) -> Block:
     """Return stamped events with consecutive seqs as a block."""
     encode, bare = msgspec.json.encode, msgspec.structs.replace
     return Block(
@@ -271,4 +268,5 @@ def block_from(events: Sequence[Event]) -> Block:
         np.array([event.tau for event in events], np.int64),
         b"\n".join(encode(bare(event, seq=0, tau=0)) for event in events),
         tuple(sorted({event.type for event in events})),
+        singly,
     )

@@ -75,7 +75,7 @@ class Reading:
         for path, item in self._items(after_seq):
             if isinstance(item, Columns) or (isinstance(item, Block) and item.last_seq <= after_seq):
                 continue
-            if isinstance(item, Block) and not item.derived:
+            if isinstance(item, Block) and not item.singly:
                 yield item.after(after_seq)
                 continue
             found = events_in(path, item) if isinstance(item, Block) else item

@@ -36,7 +36,7 @@ def rewritten(segment: Segment, end: int | None, change: Callable[[Event], Event
             differ = sum(map(ne, events, others))
             changed += differ
             if differ:
-                part = block_from(others) if isinstance(item, Block) else others
+                part = block_from(others, singly=item.singly) if isinstance(item, Block) else others
         prepared, place = prepare([part], place)
         parts += framed(prepared, salt)
     if not changed:

@@ -76,7 +76,7 @@ class Cycle:
         self.written: list[Event] = []
         """What is written of it, in order of seq, where nothing is in ``served``."""
         self.served: Served | None = None
-        """Its verdicts, where their events are made as they are written: behind ``fresh``, before ``stamped``."""
+        """Its events and verdicts, where they are written as they came and as they are made: before ``stamped``."""
 
     @property
     def last_seq(self) -> int:
@@ -89,7 +89,7 @@ class Cycle:
         """Return what is written of it; in the writer's thread."""
         if self.served is None:
             return [self.written]
-        return [self.fresh, self.served.block(), *([self.stamped] if self.stamped else ())]
+        return [self.served.block(), *([self.stamped] if self.stamped else ())]
 
 
 class Publisher:

@@ -1,4 +1,4 @@
-"""Verdicts of a cycle on their way to journal and records: encoded once, for both, by the journal's writer."""
+"""Questions and verdicts of a cycle on their way to journal and records: encoded once for both, by the writer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
 
@@ -39,18 +39,29 @@ _LINES = msgspec.json.Encoder().encode_lines
 
 
 class Served:
-    """Verdicts whose events were stamped, in the order of seq.
+    """Questions and the verdicts on them, whose events were stamped: those of the verdicts behind the questions.
 
     Parameters
     ----------
-    first_seq, taus
-        The stamps of their events: seqs that follow each other, and taus, int64 [n].
+    lines, first_seq, taus, types
+        The events that were asked about, as they came, joined by line feeds, with the stamps of all events (int64 [n])
+        and the distinct types of the first.
     """
 
-    def __init__(self, blocks: Blocks, verdicts: Sequence[Verdict], first_seq: int, taus: np.ndarray) -> None:
+    def __init__(
+        self,
+        blocks: Blocks,
+        lines: bytes,
+        first_seq: int,
+        taus: np.ndarray,
+        types: Iterable[str],
+        verdicts: Sequence[Verdict],
+    ) -> None:
         self._blocks = blocks
+        self._asked = lines
         self._first_seq, self._taus = first_seq, taus
-        self.verdicts = verdicts
+        self._types = types
+        self._verdicts = verdicts
         self.bodies: Mapping[str, bytes] = {}
         """The JSON of each verdict by its id, once it has been made."""
 
@@ -61,11 +72,13 @@ class Served:
 
     def correct(self, corrected: Mapping[str, Verdict]) -> None:
         """Put other verdicts in the places of those with the same ids: they are not on disk yet."""
-        self.verdicts = [corrected.get(one.id, one) for one in self.verdicts]
+        self._verdicts = [corrected.get(one.id, one) for one in self._verdicts]
         self.bodies = {}
 
     def block(self) -> Any:
-        """Return the events as a block of the journal."""
-        bodies = self.bodies = {one.id: _BODY(one) for one in self.verdicts}
-        lines = [_Line(one.id, one.tau, msgspec.Raw(bodies[one.id]), one.subject, one.shop) for one in self.verdicts]
-        return self._blocks.Block(self._first_seq, self._taus, _LINES(lines)[:-1], (TYPE,))
+        """Return the events as a block of the journal, to be read one by one."""
+        bodies = self.bodies = {one.id: _BODY(one) for one in self._verdicts}
+        lines = [_Line(one.id, one.tau, msgspec.Raw(bodies[one.id]), one.subject, one.shop) for one in self._verdicts]
+        text = b"%b\n%b" % (self._asked, _LINES(lines)[:-1]) if lines else self._asked
+        types = tuple(sorted({*self._types, TYPE} if lines else self._types))
+        return self._blocks.Block(self._first_seq, self._taus, text, types, singly=True)

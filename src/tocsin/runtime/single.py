@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, cast
 
 import msgspec
+import numpy as np
 
 from tocsin.core.events import Event
 from tocsin.runtime import verdicts as serving
@@ -23,8 +24,6 @@ from tocsin.runtime.verdicts import VERDICT_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
 
     from tocsin.flow.fold import Row
     from tocsin.flow.wide.lines import LineRows
@@ -110,14 +109,16 @@ class Single:
             batch = line_rows(chunk, 0, n)
             if count < n:
                 batch = batch.pick(fresh.nonzero()[0])
-            events = _events(chunk, batch, fresh)
+            lines = cast("LineRows", batch).lines()
+            events = _events(chunk, batch, lines, fresh)
             start = time.perf_counter()
             folded = host.fold.step_asked(batch)
             host.plane["fold"].add(time.perf_counter() - start, count)
             cycle = Cycle(events, [], [], folded)
             for row in folded.rows:
                 self._judge(cycle, events[row.index], row, waiting[row.index])
-            self._serve(cycle)
+            cycle.served = self._served(cycle, lines, batch)
+            cycle.stamped = host.derive(serving.signals(folded))
             self._tell(cycle, answers=True)
         host.release_questions(one)
         self._again(replayed)
@@ -192,28 +193,24 @@ class Single:
             cycle.told.append((job, verdict))
         host.unpublished[verdict.id] = verdict
 
-    def _serve(self, cycle: Cycle) -> None:
-        """Stamp the events of verdicts, which are made when they are written, and the other derived ones."""
+    def _served(self, cycle: Cycle, lines: bytes, batch: Rows) -> Served:
+        """Stamp the events of verdicts, which are made when they are written."""
         host, records = self._host, cycle.records
         ids, times = [verdict.id for verdict in records], [verdict.tau for verdict in records]
-        seqs, taus, new = host.row_stamper.stamp_ids("tocsin", ids, times, host.stamper.tau)
+        _, taus, new = host.row_stamper.stamp_ids("tocsin", ids, times, host.stamper.tau)
         if not new.all():
-            seqs, taus = seqs[new], taus[new]
-            records = [verdict for verdict, one in zip(records, new.tolist(), strict=True) if one]
-        if records:
-            cycle.served = Served(self._blocks, records, int(seqs[0]), taus)
-        cycle.stamped = host.derive(serving.signals(cycle.folded))
-        if cycle.served is None:
-            cycle.written = [*cycle.fresh, *cycle.stamped]
+            taus, records = taus[new], [one for one, fresh in zip(records, new.tolist(), strict=True) if fresh]
+        types = {event.type for event in cycle.fresh}
+        return Served(self._blocks, lines, int(batch.seqs[0]), np.concatenate((batch.taus, taus)), types, records)
 
     def _derive(self, cycle: Cycle) -> None:
         derived = [serving.as_event(verdict) for verdict in cycle.records]
         cycle.stamped = self._host.derive(derived + serving.signals(cycle.folded))
 
 
-def _events(chunk: Chunk, batch: Rows, fresh: np.ndarray) -> list[Event]:
+def _events(chunk: Chunk, batch: Rows, lines: bytes, fresh: np.ndarray) -> list[Event]:
     """Return the fresh rows of a chunk as stamped events, decoded at once and kept for who looks at single rows."""
-    events = _LINES(cast("LineRows", batch).lines())
+    events = _LINES(lines)
     stamp, kept = msgspec.structs.force_setattr, chunk.kept
     rows = fresh.nonzero()[0].tolist()
     for event, row, seq, tau in zip(events, rows, batch.seqs.tolist(), batch.taus.tolist(), strict=True):
