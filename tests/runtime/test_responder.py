@@ -217,6 +217,18 @@ def test_a_quiet_incident_is_monitored_then_resolved(house: Callable[..., House]
     assert here.incident().phase is Phase.RESOLVED
 
 
+def test_after_a_jump_of_the_clock_an_incident_goes_through_all_that_is_due(house: Callable[..., House]) -> None:
+    """At once, and by every phase: what it comes to does not depend on how often the responder looks."""
+    here = house()
+    here.signal()
+    here.settle()
+    here.clock.observe(here.clock.now() + 15 * MINUTE + SECOND)
+    here.settle()
+    assert here.incident().phase is Phase.RESOLVED
+    moves = [moment.detail["to"] for moment in here.incident().timeline if moment.what == "phase"]
+    assert moves == ["monitoring", "resolved"]
+
+
 def test_one_stuck_actuator_blocks_no_other(house: Callable[..., House]) -> None:
     release = threading.Event()
 
