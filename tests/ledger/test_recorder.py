@@ -24,8 +24,9 @@ from tocsin.core.signal import Decision, Reason, Text, Verdict
 from tocsin.errors import Misconfigured, Retryable
 from tocsin.ledger.backup import backup
 from tocsin.ledger.recorder import AT_ONCE, RecorderProcess
-from tocsin.ledger.recording import Store
+from tocsin.ledger.recording import Store, Writer
 from tocsin.ledger.records import SqlRecords
+from tocsin.ledger.shapes import LEAST, LONGEST_KEY, MOST, SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +134,46 @@ def test_the_process_writes_the_rows_that_would_be_written_here(
     assert found[0] == found[1]
     assert records.table(Switch).get("cursor") == cursor(number)
     here.close()
+
+
+BOUNDS: dict[str, dict[str, Any]] = {
+    "usual": {},
+    "a text that just fits": {"subject": "a" * LONGEST_KEY},
+    "a text that is cut": {"subject": "a" * (LONGEST_KEY + 1)},
+    "texts that fit one by one": {"subject": "a" * LONGEST_KEY, "event_id": "b" * LONGEST_KEY},
+    "an id is never cut": {"id": "i" * (LONGEST_KEY + 1)},
+    "characters of several bytes": {"subject": "盗" * LONGEST_KEY},
+    "what folds to more": {"event_id": "STRAẞE İ"},
+    "an escape": {"event_id": 'say "no"\\'},
+    "no character": {"shop": "a\0b"},
+    "the word for no character": {"shop": "a\\u0000b"},
+    "the least and the greatest number": {"tau": LEAST, "time": MOST, "amount": MOST},
+    "less than a column holds": {"tau": LEAST - 1},
+    "more than a column holds": {"amount": MOST + 1},
+    "what is missing": {"amount": None, "score": None},
+    "late": {"late": True},
+    "ended": {"outcome": "released"},
+    "a whole score": {"score": 1.0},
+    "a score that is no number": {"score": float("nan")},
+    "reasons": {"reasons": (Reason("code", Text("en", "zh"), value=5.0),)},
+}
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("more", BOUNDS.values(), ids=BOUNDS)
+def test_rows_are_read_off_lines_as_off_records(store: Store, more: dict[str, Any], beside: bool) -> None:
+    """The short way that most verdicts go makes the rows of the long one, up to each bound and past it."""
+    batch = [verdict(1, **more), *([verdict(2)] if beside else [])]
+    lines = msgspec.json.Encoder().encode_lines(batch)
+    wanted = []
+    for line in lines.splitlines():
+        told = msgspec.json.decode(line, type=Verdict)
+        row = {"id": told.id, "body": line.decode(), **SHAPES[Verdict].row(told)}
+        wanted.append(tuple(row[name] for name in store.verdicts.columns))
+    found = Writer(store).rows(lines)
+    assert found == wanted
+    kinds = [[type(value) for value in row] for row in found]
+    assert [[int if kind is bool else kind for kind in row] for row in kinds] == [[*map(type, row)] for row in wanted]
 
 
 def test_a_cursor_that_does_not_move_stays(records: SqlRecords, recorder: RecorderProcess) -> None:
@@ -319,6 +360,19 @@ def test_the_child_has_nothing_of_its_parent(store: Store, monkeypatch: pytest.M
         assert os.sched_getscheduler(recorder.process) == os.SCHED_OTHER
         assert os.getpriority(os.PRIO_PROCESS, recorder.process) - os.getpriority(os.PRIO_PROCESS, 0) in range(1, 19)
         recorder.close()
+
+
+def test_peoples_changes_do_not_fold_the_log_of_the_verdicts(
+    tmp_path: Path, records: SqlRecords, recorder: RecorderProcess
+) -> None:
+    """A put beside some thousand pages of verdicts in the log writes its own and moves none of them to the file."""
+    records.checkpoint()
+    before = (tmp_path / "records.sqlite").stat().st_size
+    recorder.write([verdict(n, model="m" * 2000) for n in range(3000)], cursor(1))
+    records.table(Switch).put(Switch(id="kill", number=1))
+    assert (tmp_path / "records.sqlite").stat().st_size == before
+    assert (tmp_path / "records.sqlite-wal").stat().st_size > 2000 * 4096
+    assert records.table(Verdict).count() == 3000
 
 
 def test_peoples_changes_a_backup_and_a_checkpoint_go_on_beside_it(

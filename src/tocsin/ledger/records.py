@@ -48,9 +48,6 @@ BUSY_MS = 5000
 """How long a write waits for another process (``tocsin passwd``) before it is Retryable."""
 LONG_BUSY_MS = 30_000
 """The same where nobody waits for the write."""
-MANY_ROWS = ("cache_size=-32768", "wal_autocheckpoint=8000")
-"""For many rows at random places: 32 MB of pages in memory, and as much of a log, in which a page that changes again
-and again is written to the file once."""
 
 
 class SqlRecords:
@@ -329,13 +326,21 @@ def _engine(url: str, busy_ms: int, *, writes: bool) -> Engine:
     return engine
 
 
-_MUCH = "cache_size=-32768", "wal_autocheckpoint=8000"
-"""For who writes thousands of rows a second: an index in no order of time stays in memory (32 MB), and a page that
-changes with each batch is moved from the log into the file once in 8,000 pages."""
+_MUCH = ("cache_size=-32768",)
+"""For who writes thousands of rows a second: an index in no order of time stays in memory (32 MB)."""
+_LOG_PAGES = 32_000
+"""So long the log grows (128 MB) before it is folded into the file: a page that changes with each batch is moved once
+for many batches. The same for every connection: whoever commits past the shortest bound folds for all."""
 
 
 def _pragmas(busy_ms: int) -> tuple[str, ...]:
-    return "journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_ms}", "secure_delete=ON"
+    return (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"busy_timeout={busy_ms}",
+        "secure_delete=ON",
+        f"wal_autocheckpoint={_LOG_PAGES}",
+    )
 
 
 def _to_json(record: Any) -> str:

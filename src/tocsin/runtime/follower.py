@@ -26,11 +26,11 @@ CURSOR = "cursor:verdicts"
 RECENT = 50_000
 MOST_BEHIND, WAITS_S = 20_000, 2.0
 """So many verdicts may wait to be written; then who notes more waits, too, at most so long."""
-GATHER_S = 0.5
+GATHER_S = 0.7
 """So long verdicts gather before they are written: a page of the database is written once for many of them."""
 REST_S = 60.0
 """So often the cursor moves where nothing is to be written: a start reads the journal from there on."""
-MOST_TOGETHER = 4096
+MOST_TOGETHER = 8192
 """Verdicts in one transaction, about: people's own changes wait for it."""
 
 
