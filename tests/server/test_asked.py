@@ -114,6 +114,24 @@ def test_a_caller_is_told_once_in_the_loop() -> None:
     in_a_loop(run())
 
 
+def test_a_deadline_and_an_answer_tell_a_caller_once() -> None:
+    """Whichever is first: what comes after it changes nothing, and who waits long holds up nobody."""
+
+    async def run() -> None:
+        replies, told = Replies(), []
+        waiting(replies, time.perf_counter() + LONG_S, told.append)
+        late, early = (waiting(replies, time.perf_counter() + 0.02, told.append) for _ in range(2))
+        early.answer(VERDICT)
+        await until(lambda: len(told) == 2)
+        late.answer(VERDICT)
+        last = waiting(replies, time.perf_counter(), told.append)
+        await until(lambda: last in told)
+        assert told == [early, late, last]
+        assert (early.late, late.late) == (False, True)
+
+    in_a_loop(run())
+
+
 def test_a_refusal_is_told_as_an_answer_is() -> None:
     """In the loop, once, not while the line is put into its lane."""
 

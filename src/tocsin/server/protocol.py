@@ -123,7 +123,8 @@ class Connection(HttpToolsProtocol):
         cycle, self._fresh = self._fresh, None
         if cycle is None:
             return
-        whole = cycle is self.cycle and not cycle.more_body and not self.flow.read_paused
+        # Where reading has paused, the usual way lets it go on.
+        whole = not cycle.more_body and not self.flow.read_paused
         try:
             if whole and self._taking is not None and self._taking.take(self, cycle):
                 return
