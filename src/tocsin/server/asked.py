@@ -111,11 +111,9 @@ class Replies:
         if self._woken or self._loop is None:
             return
         self._woken = True
-        if threading.get_ident() == self._thread:
-            self._loop.call_soon(self._deliver)
-            return
+        here = threading.get_ident() == self._thread
         try:
-            self._loop.call_soon_threadsafe(self._deliver)
+            (self._loop.call_soon if here else self._loop.call_soon_threadsafe)(self._deliver)
         except RuntimeError:
             # The loop has ended, and with it everyone who waited in it.
             self._ready.clear()
@@ -155,7 +153,8 @@ class Callers:
     def ask(self, line: bytes, shop: str, strict: bool, began: float, tell: Callable[[Asked], None]) -> None:
         """Take a caller's event as JSON; ``began``, of ``time.perf_counter``, is when its patience began.
 
-        ``tell`` is called with what was asked as soon as ``verdict`` has something to say of it, never at once.
+        ``tell`` is called with what was asked as soon as ``verdict`` has something to say of it, never at once. It must
+        not raise: others are told after it.
         """
         job = Asked(line, shop, strict, self._read, began + self._deadline_s, self._replies, tell)
         self._replies.wait_for(job)

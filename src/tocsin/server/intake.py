@@ -299,12 +299,11 @@ class Intake:
         self._waiting -= 1
         try:
             status, body, headers = self._told(job, key)
+            self._count("verdicts", status, began)
+            if headers is not None or not connection.answer(cycle.scope, status, _head(body), body):
+                connection.run(cycle, partial(_send, status, body, headers))
         except Exception as error:
             connection.fail(cycle, error)
-            return
-        self._count("verdicts", status, began)
-        if headers is not None or not connection.answer(cycle.scope, status, _head(body), body):
-            connection.run(cycle, partial(_send, status, body, headers))
 
 
 _Headers = list[tuple[bytes, bytes]]
