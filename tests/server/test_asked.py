@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -160,3 +161,23 @@ def test_who_has_been_told_is_let_go_of() -> None:
         assert len(replies._waits) <= 1
 
     in_a_loop(run())
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_an_answer_after_the_loop_has_ended_is_for_nobody(here: bool) -> None:
+    """Whoever answers, the loop's own thread too, is not disturbed by it, and the next loop finds nothing left."""
+    replies, told = Replies(), []
+
+    async def ask() -> Asked:
+        return waiting(replies, time.perf_counter() + LONG_S, told.append)
+
+    async def ask_again() -> None:
+        job = waiting(replies, time.perf_counter() + LONG_S, told.append)
+        job.answer(VERDICT)
+        await until(lambda: bool(told))
+        assert told == [job]
+
+    with ThreadPoolExecutor(1) as loops, ThreadPoolExecutor(1) as others:
+        job = loops.submit(asyncio.run, ask()).result(30)
+        (loops if here else others).submit(job.answer, VERDICT).result(30)
+        loops.submit(asyncio.run, ask_again()).result(30)
