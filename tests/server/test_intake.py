@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -16,6 +18,7 @@ import pytest
 from tocsin.config import load
 from tocsin.core.records import DeadLetter
 from tocsin.errors import Retryable
+from tocsin.server import intake
 
 from .conftest import Site, eventually, serving
 
@@ -367,6 +370,111 @@ def test_a_bad_event_gets_no_verdict(site: Site) -> None:
     is_problem(post(site, lines(site.payment(), site.payment()), LINES, "/v1/verdicts"), 400, "malformed")
 
 
+@pytest.fixture
+def taken(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What the door says of each request that it might answer without a task; the key is known to it."""
+    said: list[bool] = []
+    take = site.web.intake.take
+
+    def listened(*given: Any) -> bool:
+        said.append(take(*given))
+        return said[-1]
+
+    at_once(site, site.payment())
+    monkeypatch.setattr(site.web.intake, "take", listened)
+    return said
+
+
+USUAL, UNUSUAL = "application/json", "application/json; charset=utf-8"
+
+
+def at_once(
+    site: Site, event: Any, kind: str = USUAL, key: str | None = None, more: str = ""
+) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """Ask for a verdict with head and body in one piece; return status, headers and document of the answer."""
+    host, port = site.url.removeprefix("http://").split(":")
+    body = event if isinstance(event, bytes) else json.dumps(event).encode()
+    head = (
+        f"POST /v1/verdicts HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
+        f"authorization: Bearer {site.key() if key is None else key}\r\n{more}\r\n"
+    )
+    with socket.create_connection((host, int(port)), 20) as line:
+        line.sendall(head.encode() + body)
+        answer = HTTPResponse(line)
+        answer.begin()
+        headers = {name: value for name, value in answer.getheaders() if name not in ("date", "content-length")}
+        document = {} if answer.status == 500 else json.loads(answer.read())
+        return answer.status, headers, document
+
+
+@pytest.mark.parametrize(
+    ("values", "takes"),
+    [
+        ({"amount": 100_000}, True),
+        ({"amount": 5}, True),
+        ({"amount": "much"}, True),
+        ({"ip": "nowhere"}, True),
+        ({"note": "x" * 20_000}, False),
+    ],
+)
+def test_with_and_without_a_task_a_caller_hears_the_same(
+    site: Site, taken: list[bool], values: dict[str, Any], takes: bool
+) -> None:
+    """Verdicts and refusals, counted and kept alike: status, headers and document."""
+
+    def heard(kind: str) -> Any:
+        counted = sum(site.web.measures.refused_by_code().values())
+        status, headers, document = at_once(site, site.payment(**values), kind)
+        told = {name: value for name, value in document.items() if name not in ("id", "event", "expires")}
+        return status, headers, told, sum(site.web.measures.refused_by_code().values()) - counted
+
+    assert heard(USUAL) == heard(UNUSUAL)
+    assert taken == [takes, False]
+
+
+def test_who_asks_again_hears_so_with_and_without_a_task(site: Site, taken: list[bool]) -> None:
+    """The recorded verdict, marked as replayed."""
+    event = site.payment(amount=100_000)
+    first, second, third = (at_once(site, event, kind)[2] for kind in (USUAL, USUAL, UNUSUAL))
+    assert {**first, "replayed": True} == second == third
+    assert taken == [True, True, False]
+
+
+def test_what_is_unusual_has_a_task(site: Site, taken: list[bool]) -> None:
+    """A body that is packed, not one object, or nothing; a key without the scope, and one that is not known."""
+    event = json.dumps(site.payment()).encode()
+    assert at_once(site, gzip.compress(event), more="content-encoding: gzip\r\n")[0] == 200
+    assert at_once(site, b"7")[2]["code"] == "malformed"
+    assert at_once(site, b"")[2]["code"] == "malformed"
+    for key, status in ((site.key("events"), 403), ("tcs_x", 401), ("", 401)):
+        assert [at_once(site, event, key=key)[0] for _ in range(2)] == [status, status]
+    assert len(taken) == 9
+    assert not any(taken)
+
+
+def test_a_door_that_is_full_says_so(site: Site, taken: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """429 with Retry-After; who has been answered, or refused, is not counted."""
+    monkeypatch.setattr(intake, "MOST_WAITING", 1)
+    for _ in range(3):
+        assert at_once(site, site.payment())[0] == 200
+        assert at_once(site, site.payment(amount="much"))[0] == 400
+    assert all(taken)
+    monkeypatch.setattr(intake, "MOST_WAITING", 0)
+    status, headers, document = at_once(site, site.payment())
+    assert (status, headers["retry-after"], document["code"]) == (429, "1", "overloaded")
+
+
+def test_a_fault_of_the_house_is_a_500_and_no_silence(
+    site: Site, taken: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one caller; the next one is answered."""
+    with monkeypatch.context() as broken:
+        broken.setattr(intake, "answer_of", lambda *_: 1 / 0)
+        assert at_once(site, site.payment())[0] == 500
+    assert at_once(site, site.payment())[0] == 200
+    assert taken == [True, True]
+
+
 def test_a_missed_deadline_is_answered_and_recorded_as_served(tmp_path: Path) -> None:
     """The caller hears the fall-back at once; the record says late and what was computed."""
     values = {"data_dir": str(tmp_path), "shop": "shop", "verdict_mode": "live", "verdict_fallback": "hold"}
@@ -379,8 +487,9 @@ def test_a_missed_deadline_is_answered_and_recorded_as_served(tmp_path: Path) ->
             return step(*arguments, **more)
 
         fold._slice = slow
-        told = ask(one, one.payment()).json()
-        assert (told["decision"], told["late"]) == ("hold", True)
+        # The first one's key is not known yet: it has a task, the other one has not.
+        for told in (at_once(one, one.payment())[2], at_once(one, one.payment())[2]):
+            assert (told["decision"], told["late"]) == ("hold", True)
         fold._slice = step
         record = eventually(lambda: one.tocsin.follower.verdict(told["id"]))
         assert (record.late, record.computed.value, record.served.value) == (True, "allow", "hold")

@@ -7,11 +7,14 @@ import gc
 import socket
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from tocsin.server.main import configured
@@ -23,8 +26,12 @@ from .conftest import Site
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    App = Callable[[Any, Any, Any], Awaitable[None]]
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+    App = Callable[[Any, Any, Any], Awaitable[None]]
+    P = TypeVar("P", bound=HttpToolsProtocol)
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HEAD = b"POST /v1/events HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n%b\r\n"
 
 
@@ -59,12 +66,17 @@ class Wire(asyncio.Transport):
 
 
 def connected(app: App) -> tuple[Connection, Wire]:
-    """Return a connection to an app, served as ours is, and its wire; in a running loop."""
+    """Return a connection to an app and its wire; in a running loop."""
+    return joined(Connection, app)
+
+
+def joined(kind: type[P], app: App) -> tuple[P, Wire]:
+    """Return a connection of a kind to an app, served as ours is, and its wire; in a running loop."""
     config = configured(cast("Any", app), "127.0.0.1", 0)
     config.load()
     state, wire = ServerState(), Wire()
     state.default_headers = [(b"date", b"today")]
-    connection = Connection(config, state, {"mine": 1})
+    connection = kind(config, state, {"mine": 1})
     connection.connection_made(wire)
     return connection, wire
 
@@ -90,14 +102,15 @@ def answering(status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, s
     return app
 
 
-def asked(app: App, *pieces: bytes) -> Wire:
-    """Return the wire after these bytes have come."""
+def asked(app: App, *pieces: bytes, kind: type[HttpToolsProtocol] = Connection) -> Wire:
+    """Return the wire after these bytes have come; none come once it is closed."""
 
     async def run() -> Wire:
-        connection, wire = connected(app)
+        connection, wire = joined(kind, app)
         for piece in pieces:
-            connection.data_received(piece)
-            await turns()
+            if not wire.closed:
+                connection.data_received(piece)
+                await turns()
         return wire
 
     return in_a_loop(run())
@@ -202,17 +215,20 @@ def test_a_body_is_there_once_it_is_whole(cut: int) -> None:
     assert seen == [None, body]
 
 
-def test_a_connection_that_ended_holds_nothing() -> None:
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_connection_that_ended_holds_nothing(takes: bool, error: Exception | None) -> None:
     """It is freed with its last reference: a server of many short connections needs no collector."""
 
     async def run() -> weakref.ref[Connection]:
         said: list[bool] = []
         app = answering(200, [(b"content-length", b"2")], b"ok", short=True, said=said)
-        connection, _ = connected(app)
+        taker = Taker(takes=True)
+        connection, _ = connected(taker if takes else app)
         connection.data_received(HEAD % (2, b"") + b"{}")
         await turns()
-        assert said == [True]
-        connection.connection_lost(None)
+        assert said == [True] or taker.taken
+        connection.connection_lost(error)
         await turns()
         return weakref.ref(connection)
 
@@ -222,6 +238,195 @@ def test_a_connection_that_ended_holds_nothing() -> None:
         assert in_a_loop(run())() is None
     finally:
         gc.enable()
+
+
+class Taker:
+    """An app that takes whole requests, or would: by path it answers at once or by a task, leaves them, or fails."""
+
+    def __init__(self, takes: bool) -> None:
+        self.seen: list[bytes] = []
+        self.taken = 0
+        if takes:
+            self.take = self._take
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        connection = connection_of(scope)
+        body = None if connection is None else connection.body(scope)
+        if body is None:
+            body, more = b"", True
+            while more:
+                message = await receive()
+                body, more = body + message.get("body", b""), message.get("more_body", False)
+        await asyncio.sleep(0)
+        await self._answer(self._seen(scope, body), scope, receive, send)
+
+    def _seen(self, scope: Any, body: bytes) -> bytes:
+        self.seen.append(b"%s %b" % (scope["path"].encode(), body))
+        if scope["path"] == "/fails":
+            raise ValueError("as it should")
+        return self.seen[-1]
+
+    async def _answer(self, body: bytes, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+    def _take(self, connection: Connection, cycle: RequestResponseCycle) -> bool:
+        if cycle.scope["path"] == "/left" or cycle.scope["method"] == "HEAD":
+            return False
+        self.taken += 1
+        body = self._seen(cycle.scope, bytes(cycle.body))
+        asyncio.get_running_loop().call_soon(self._told, connection, cycle, body)
+        return True
+
+    def _told(self, connection: Connection, cycle: RequestResponseCycle, body: bytes) -> None:
+        head = b"content-length: %d\r\n" % len(body)
+        if cycle.scope["path"] == "/task" or not connection.answer(cycle.scope, 200, head, body):
+            connection.run(cycle, partial(self._answer, body))
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """Return a request as callers may write it, rarely a broken one."""
+    method = draw(st.sampled_from([b"POST", b"POST", b"POST", b"GET", b"HEAD"]))
+    path = draw(st.sampled_from([b"/taken", b"/taken", b"/taken?x=%20", b"/task", b"/left", b"/fails", b"/%74aken"]))
+    version = draw(st.sampled_from([b"1.1", b"1.1", b"1.1", b"1.0"]))
+    more = draw(
+        st.lists(
+            st.sampled_from(
+                [
+                    b"connection: close",
+                    b"connection: keep-alive",
+                    b"Expect: 100-continue",
+                    b"connection: upgrade\r\nupgrade: h2c",
+                    b"connection: upgrade\r\nupgrade: websocket",
+                    b"Accept: */*",
+                    b"broken",
+                ]
+            ),
+            max_size=2,
+        )
+    )
+    body = draw(st.binary(max_size=40)) if method == b"POST" else b""
+    if body and draw(st.booleans()):
+        more.append(b"transfer-encoding: chunked")
+        end = draw(st.sampled_from([b"0\r\n\r\n", b"0\r\n\r\n", b"no number\r\n"]))
+        body = b"%x\r\n%b\r\n%b" % (len(body), body, end)
+    elif body:
+        more.append(b"content-length: %d" % len(body))
+    return b"%b %b HTTP/%b\r\n%b\r\n\r\n%b" % (method, path, version, b"\r\n".join([b"host: here", *more]), body)
+
+
+@given(st.data())
+def test_what_an_app_takes_is_answered_with_the_bytes_of_uvicorn(data: st.DataObject) -> None:
+    """One by one, together or in pieces, whatever version, headers and order: the same bytes, the same end."""
+    stream = b"".join(data.draw(st.lists(requests(), min_size=1, max_size=4)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
+    pieces = [stream[a:b] for a, b in pairwise([0, *cuts, len(stream)]) if a < b]
+    taking, leaving, other = Taker(takes=True), Taker(takes=False), Taker(takes=False)
+    found, usual = asked(taking, *pieces), asked(leaving, *pieces)
+    assert (found.written, found.closed, taking.seen) == (usual.written, usual.closed, leaving.seen)
+    theirs = asked(other, *pieces, kind=HttpToolsProtocol)
+    # Who has sent the body already is not told to: uvicorn would.
+    assert found.written.replace(CONTINUE, b"") == theirs.written.replace(CONTINUE, b"")
+    assert (found.closed, taking.seen) == (theirs.closed, other.seen)
+
+
+def test_a_whole_request_is_taken_and_any_other_is_not() -> None:
+    """Alone, and with its body; one of several under way, or one in pieces, has a task."""
+    app = Taker(takes=True)
+    once = (HEAD % (2, b"") + b"{}").replace(b"/v1/events", b"/taken")
+    asked(app, once, once)
+    assert app.taken == 2
+    asked(app, once[:-1], once[-1:])
+    assert app.taken == 2
+    asked(app, once + once)
+    assert (app.taken, len(app.seen)) == (3, 5)
+
+
+def test_requests_that_are_taken_are_limited_and_end_with_the_server_as_all_are() -> None:
+    """A limit of requests under way holds; a server that stops answers what was taken, then the connection ends."""
+    once = (HEAD % (2, b"") + b"{}").replace(b"/v1/events", b"/taken")
+
+    async def run() -> None:
+        app = Taker(takes=True)
+        connection, wire = connected(app)
+        connection.data_received(once)
+        connection.shutdown()
+        assert wire.written == b""
+        await turns()
+        assert app.taken == 1
+        assert wire.closed and wire.written.endswith(b"connection: close\r\n\r\n/taken {}")
+        config = configured(cast("Any", app), "127.0.0.1", 0)
+        config.limit_concurrency = 1
+        config.load()
+        limited, wire = Connection(config, ServerState(), {}), Wire()
+        limited.connection_made(wire)
+        limited.data_received(once)
+        await turns()
+        assert app.taken == 1 and wire.written.startswith(b"HTTP/1.1 503 ")
+
+    in_a_loop(run())
+
+
+class Timer:
+    """A call that is due."""
+
+    def __init__(self, due: float, call: Callable[[], None]) -> None:
+        self.due = due
+        self.call = call
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Clock:
+    """The loop of a connection with a clock that is moved on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._timers: list[Timer] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def create_task(self, waiting: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.get_running_loop().create_task(waiting)
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Timer:
+        self._timers.append(Timer(self.now + seconds, call))
+        return self._timers[-1]
+
+    def move(self, seconds: int) -> None:
+        until = self.now + seconds
+        while due := [one for one in self._timers if one.due <= until and not one.cancelled]:
+            first = min(due, key=lambda one: one.due)
+            self._timers.remove(first)
+            self.now = first.due
+            first.call()
+        self.now = until
+
+
+@given(st.lists(st.tuples(st.sampled_from(["whole", "begun", "nothing", "two"]), st.integers(0, 90)), max_size=8))
+def test_an_idle_connection_ends_when_uvicorn_would_end_it(steps: list[tuple[str, int]]) -> None:
+    """75 s after its last answer, at no other time; a request that has begun holds it open."""
+    whole = (HEAD % (2, b"") + b"{}").replace(b"/v1/events", b"/taken")
+    sent = {"whole": whole, "begun": whole[:9], "nothing": b"", "two": whole + whole}
+
+    async def run(app: Taker, kind: type[HttpToolsProtocol]) -> list[tuple[bool, int]]:
+        connection, wire = joined(kind, app)
+        clock = Clock()
+        connection.loop = cast("Any", clock)
+        seen = []
+        for step, seconds in steps:
+            if sent[step] and not wire.closed:
+                connection.data_received(sent[step])
+                await turns()
+            clock.move(seconds)
+            seen.append((wire.closed, wire.written.count(b"HTTP/1.1 ")))
+        return seen
+
+    assert in_a_loop(run(Taker(takes=True), Connection)) == in_a_loop(run(Taker(takes=False), HttpToolsProtocol))
 
 
 def test_the_doors_take_requests_one_by_one_and_together(site: Site) -> None:

@@ -39,6 +39,10 @@ _FIRST = tuple(dict.fromkeys(("account", "card", "device", *ENTITY_FIELDS)))
 """Whom a verdict is about: the first of these that the event names."""
 
 
+_DECIDING = threading.Lock()
+"""Held for the moment in which it is decided who serves a caller: one for all jobs, for each would have to be made."""
+
+
 def verdict_id(event: Event) -> str:
     """Return the identity of the verdict on an event."""
     return derived_id("verdict", event.shop, event.source, event.id)
@@ -61,6 +65,8 @@ class VerdictJob:
     first holds, so the record says what the caller was told.
     """
 
+    __slots__ = ("_claimed", "_event", "_future", "deadline", "late", "replayed", "verdict")
+
     def __init__(self, event: Event | None, deadline: float = math.inf) -> None:
         self._event = event
         self.deadline = deadline
@@ -72,7 +78,6 @@ class VerdictJob:
         """Whether the answer is the recorded verdict of an earlier request."""
         self._claimed = False
         self._future: Future[Verdict] | None = None
-        self._lock = threading.Lock()
 
     @property
     def event(self) -> Event:
@@ -84,7 +89,7 @@ class VerdictJob:
     @property
     def future(self) -> Future[Verdict]:
         """The answer to wait for in another thread."""
-        with self._lock:
+        with _DECIDING:
             if self._future is None:
                 self._future = Future()
                 if self.verdict is not None:
@@ -93,7 +98,7 @@ class VerdictJob:
 
     def answer(self, verdict: Verdict) -> None:
         """Host: answer the caller; only the first answer counts."""
-        with self._lock:
+        with _DECIDING:
             if self.verdict is not None:
                 return
             self.verdict = verdict
@@ -107,14 +112,14 @@ class VerdictJob:
 
     def claim(self) -> bool:
         """Host: take the right to answer; False where the waiter has given up or is about to (record ``late``)."""
-        with self._lock:
+        with _DECIDING:
             if not self.late and time.perf_counter() <= self.deadline:
                 self._claimed = True
             return self._claimed
 
     def give_up(self) -> bool:
         """Waiter: the deadline has passed; True where the fall-back is served, False where the answer is on its way."""
-        with self._lock:
+        with _DECIDING:
             if self._claimed:
                 return False
             self.late = True
@@ -135,6 +140,8 @@ class LineJob(VerdictJob, ABC):
     read
         Parses a job's line (into ``document``) and admits it: BadEvent or Retryable where that is impossible.
     """
+
+    __slots__ = ("_read", "document", "line", "shop", "strict")
 
     def __init__(
         self, line: bytes, shop: str, strict: bool, read: Callable[[LineJob], Event], deadline: float = math.inf

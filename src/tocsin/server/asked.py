@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import threading
 import time
+from bisect import insort
 from collections import deque
-from itertools import count
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tocsin.errors import BadEvent, Retryable
@@ -27,13 +27,16 @@ SOONEST_S = 0.001
 GATHER_S = 0.001
 """So long callers are gathered at most while each turn of the loop brings another: turns are long beside a stream."""
 MOST_TOGETHER = 64
+_BY_DEADLINE = attrgetter("deadline")
 
 
 class Asked(LineJob):
-    """A caller in the loop; ``reply`` is done with the verdict, or with None when the deadline has passed.
+    """A caller in the loop; ``tell`` is called with it once, in the loop's thread, when it is known what it hears.
 
-    It ends with BadEvent or Retryable where the line is not accepted; ``document`` is what could be read of it then.
+    ``Callers.verdict`` says then what that is. ``document`` is what could be read of a line that was not accepted.
     """
+
+    __slots__ = ("_replies", "_tell", "error", "over")
 
     def __init__(
         self,
@@ -43,31 +46,36 @@ class Asked(LineJob):
         read: Callable[[LineJob], Event],
         deadline: float,
         replies: Replies,
+        tell: Callable[[Asked], None],
     ) -> None:
         super().__init__(line, shop, strict, read, deadline)
         self._replies = replies
-        self.reply: asyncio.Future[Verdict | None] = replies.wait_for(self)
+        self._tell = tell
+        self.error: BadEvent | Retryable | None = None
+        """Why the line was not accepted."""
+        self.over = False
+        """Whether the caller has been told."""
 
     def told(self) -> None:
         """Bring the answer into the loop."""
         self._replies.bring(self)
 
     def refuse(self, document: Any, error: BadEvent | Retryable) -> None:
-        """Tell the caller, where it still waits; in the loop's thread."""
-        self.document = document
-        if not self.reply.done():
-            self.reply.set_exception(error)
+        """Bring the refusal into the loop."""
+        self.document, self.error = document, error
+        self._replies.bring(self)
 
     def hand_over(self) -> None:
-        """Answer the caller, where it still waits; in the loop's thread."""
-        if not self.reply.done():
-            self.reply.set_result(self.verdict)
+        """Tell the caller, unless it has been told; in the loop's thread."""
+        if not self.over:
+            self.over = True
+            self._tell(self)
 
 
 class Replies:
-    """All who wait in one loop. Answers that come together from another thread wake the loop once.
+    """All who wait in one loop. Answers that come together wake the loop once.
 
-    One timer stands for all deadlines: that of the next one.
+    One timer stands for all deadlines: that of the next one, or an earlier one that nobody waits for any more.
     """
 
     def __init__(self) -> None:
@@ -75,33 +83,37 @@ class Replies:
         self._thread = 0
         self._ready: deque[Asked] = deque()
         self._woken = False
-        self._deadlines: list[tuple[float, int, Asked]] = []
-        self._number = count()
+        self._waits: deque[Asked] = deque()
+        """By deadline; whoever has been told leaves when it is the first."""
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
 
-    def wait_for(self, job: Asked) -> asyncio.Future[Verdict | None]:
-        """Return a job's reply, and give it up at its deadline; in the loop's thread."""
+    def wait_for(self, job: Asked) -> None:
+        """Give a job up at its deadline unless it has been told before; in the loop's thread."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._thread = loop, threading.get_ident()
-            self._deadlines, self._timer, self._woken = [], None, False
-        waits = self._deadlines
-        heapq.heappush(waits, (job.deadline, next(self._number), job))
-        if self._timer is None or waits[0][2] is job:
-            self._set(loop)
-        return loop.create_future()
+            self._waits, self._timer, self._woken = deque(), None, False
+        waits = self._waits
+        while waits and waits[0].over:
+            waits.popleft()
+        if not waits or waits[-1].deadline <= job.deadline:
+            waits.append(job)
+        else:
+            # Its patience began before that of others: its body came slowly.
+            insort(waits, job, key=_BY_DEADLINE)
+        if self._timer is None or job.deadline < self._due:
+            self._set(loop, job.deadline)
 
     def bring(self, job: Asked) -> None:
-        """Hand over a job's answer; from any thread."""
-        if threading.get_ident() == self._thread:
-            job.hand_over()
-            return
+        """Have a caller told in the loop; from any thread."""
         self._ready.append(job)
         if self._woken or self._loop is None:
             return
         self._woken = True
+        here = threading.get_ident() == self._thread
         try:
-            self._loop.call_soon_threadsafe(self._deliver)
+            (self._loop.call_soon if here else self._loop.call_soon_threadsafe)(self._deliver)
         except RuntimeError:
             # The loop has ended, and with it everyone who waited in it.
             self._ready.clear()
@@ -112,21 +124,21 @@ class Replies:
         while self._ready:
             self._ready.popleft().hand_over()
 
-    def _set(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _set(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        left = self._deadlines[0][0] - time.perf_counter()
-        self._timer = loop.call_later(max(SOONEST_S, left), self._expire, loop)
+        self._due = due
+        self._timer = loop.call_later(max(SOONEST_S, due - time.perf_counter()), self._expire, loop)
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give up those whose deadline has passed: unless the answer is on its way, the caller gets the fall-back."""
-        waits, now, self._timer = self._deadlines, time.perf_counter(), None
-        while waits and (waits[0][0] <= now or waits[0][2].reply.done()):
-            job = heapq.heappop(waits)[2]
-            if not job.reply.done() and job.give_up():
-                job.reply.set_result(None)
+        waits, now, self._timer = self._waits, time.perf_counter(), None
+        while waits and (waits[0].over or waits[0].deadline <= now):
+            job = waits.popleft()
+            if not job.over and job.give_up():
+                job.hand_over()
         if waits:
-            self._set(loop)
+            self._set(loop, waits[0].deadline)
 
 
 class Callers:
@@ -138,24 +150,29 @@ class Callers:
         self._asked: list[Asked] = []
         self._replies = Replies()
 
-    def ask(self, line: bytes, shop: str, strict: bool, began: float) -> Asked:
-        """Take a caller's event as JSON; ``began``, of ``time.perf_counter``, is when its patience began."""
-        job = Asked(line, shop, strict, self._read, began + self._deadline_s, self._replies)
-        if not self._asked:
-            self._gather(job.reply.get_loop(), 0, time.perf_counter() + GATHER_S)
-        self._asked.append(job)
-        return job
+    def ask(self, line: bytes, shop: str, strict: bool, began: float, tell: Callable[[Asked], None]) -> None:
+        """Take a caller's event as JSON; ``began``, of ``time.perf_counter``, is when its patience began.
 
-    async def answer(self, job: Asked) -> Verdict:
-        """Return what the host says in time, or the configured fall-back; the record says which it was.
+        ``tell`` is called with what was asked as soon as ``verdict`` has something to say of it, never at once. It must
+        not raise: others are told after it.
+        """
+        job = Asked(line, shop, strict, self._read, began + self._deadline_s, self._replies, tell)
+        self._replies.wait_for(job)
+        if not self._asked:
+            self._gather(asyncio.get_running_loop(), 0, time.perf_counter() + GATHER_S)
+        self._asked.append(job)
+
+    def verdict(self, job: Asked) -> Verdict:
+        """Return what the host said in time, or the configured fall-back; the record says which it was.
 
         BadEvent or Retryable where the event was not accepted.
         """
-        verdict = await job.reply
-        if verdict is None:
+        if job.error is not None:
+            raise job.error
+        if job.late or job.verdict is None:
             host = self._tocsin.host
-            verdict = build(job.event, None, mode=host.verdict_mode, fallback=host.fallback, late=True)
-        return verdict
+            return build(job.event, None, mode=host.verdict_mode, fallback=host.fallback, late=True)
+        return job.verdict
 
     def _read(self, job: LineJob) -> Event:
         """Return the event of a caller, through the plain door."""

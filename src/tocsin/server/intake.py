@@ -27,12 +27,15 @@ from tocsin.server.shapes import Accepted, RefusedEvent, VerdictAnswer
 from tocsin.server.shell import SECURITY
 
 if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
     from tocsin.app import Tocsin
     from tocsin.core.events import Event
     from tocsin.core.records import ApiKey
     from tocsin.core.signal import Verdict
     from tocsin.runtime.widelane import WideLane
     from tocsin.server.accounts import Accounts
+    from tocsin.server.asked import Asked
     from tocsin.server.bodies import Receive, Scope, Send
     from tocsin.server.metrics import Measures
     from tocsin.server.protocol import Connection
@@ -49,6 +52,9 @@ MOST_BURYING = 64
 MOST_WAITING = 1024
 """Verdict requests under way; beyond that the caller hears 429 at once."""
 _SECURITY = lines(SECURITY)
+_JSON = (b"content-type", b"application/json")
+_JSON_LINE = lines((_JSON,))
+_ENCODE = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
@@ -70,6 +76,7 @@ class Intake:
         self._most_bytes = settings.max_request_bytes
         self._most_asked = min(settings.max_request_bytes, settings.max_event_bytes)
         self._waiting = 0
+        self._verdict_stage = tocsin.plane["verdict"]
         self._callers = Callers(tocsin)
         self._admitting = ThreadPoolExecutor(2, thread_name_prefix="admit")
         self._burying = ThreadPoolExecutor(1, thread_name_prefix="bury")
@@ -86,18 +93,16 @@ class Intake:
             return
         except Refusal as refusal:
             status, body, headers = _problem(refusal.problem, refusal.headers)
+        self._count(door, status, began)
+        if connection is None or headers is not None or not connection.answer(scope, status, _head(body), body):
+            await _send(status, body, headers, scope, receive, send)
+
+    def _count(self, door: str, status: int, began: float) -> None:
         self._measures.requests.add(door, status)
         if door == "verdicts" and status == 200:
             took = time.perf_counter() - began
             self._measures.verdict_seconds.add(took)
-            self._tocsin.plane["verdict"].add(took)
-        if connection is not None and status in (200, 202):
-            # Not a refusal: its headers may name what the caller sent, or end the connection.
-            if connection.answer(scope, status, lines(headers) + _SECURITY, body):
-                return
-        headers += SECURITY
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            self._verdict_stage.add(took)
 
     async def _answer(
         self, door: str, scope: Scope, receive: Receive, connection: Connection | None, began: float
@@ -251,20 +256,77 @@ class Intake:
             piece = body
         if self._waiting >= MOST_WAITING:
             raise Refusal(429, "overloaded", "too many verdicts are asked for at once", headers={"retry-after": "1"})
-        job = self._callers.ask(bytes(piece), key.shop, strict, began)
+        reply: asyncio.Future[Asked] = asyncio.get_running_loop().create_future()
+        self._callers.ask(bytes(piece), key.shop, strict, began, partial(_done, reply))
         self._waiting += 1
         try:
-            verdict = await self._callers.answer(job)
+            job = await reply
+        finally:
+            self._waiting -= 1
+        return self._told(job, key)
+
+    def _told(self, job: Asked, key: ApiKey) -> _Answer:
+        try:
+            verdict = self._callers.verdict(job)
         except BadEvent as error:
             refused = [Refused(0, job.document, error)]
             self._bury(refused, key.shop, "verdicts")
             return _none_taken(refused, single=True)
-        finally:
-            self._waiting -= 1
         return _json(200, answer_of(verdict, job.replayed))
 
+    def take(self, connection: Connection, cycle: RequestResponseCycle) -> bool:
+        """Take a whole POST for a verdict as it comes as a rule, to be answered without a task: see ``Taking``.
 
-_Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
+        Whatever is unusual about it, all refusals of headers and keys among that, is left to ``__call__``.
+        """
+        began, headers = time.perf_counter(), cycle.scope["headers"]
+        asked = dict(headers)
+        strict = ALONE.get(asked.get(b"content-type", b""))
+        key = self._accounts.known(asked.get(b"authorization", b""))
+        if strict is None or key is None or "verdicts" not in key.scopes or b"content-encoding" in asked:
+            return False
+        body = bytes(cycle.body)
+        if body[:1] != b"{" or len(body) > self._most_asked or self._waiting >= MOST_WAITING:
+            return False
+        tell = partial(self._answer_taken, connection, cycle, key, began)
+        self._callers.ask(body, key.shop, strict, began, tell)
+        self._waiting += 1
+        return True
+
+    def _answer_taken(
+        self, connection: Connection, cycle: RequestResponseCycle, key: ApiKey, began: float, job: Asked
+    ) -> None:
+        self._waiting -= 1
+        try:
+            status, body, headers = self._told(job, key)
+            self._count("verdicts", status, began)
+            if headers is not None or not connection.answer(cycle.scope, status, _head(body), body):
+                connection.run(cycle, partial(_send, status, body, headers))
+        except Exception as error:
+            connection.fail(cycle, error)
+
+
+_Headers = list[tuple[bytes, bytes]]
+_Answer = tuple[int, bytes, _Headers | None]
+"""Status, body, and headers: None for those of plain JSON, which name nothing that a caller sent."""
+
+
+def _done(reply: asyncio.Future[Asked], job: Asked) -> None:
+    if not reply.done():
+        reply.set_result(job)
+
+
+async def _send(status: int, body: bytes, headers: _Headers | None, scope: Scope, receive: Receive, send: Send) -> None:
+    """Give an answer the usual way."""
+    if headers is None:
+        headers = [_JSON, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *SECURITY]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _head(body: bytes) -> bytes:
+    """Return the headers of plain JSON as they are written."""
+    return b"%bcontent-length: %d\r\n%b" % (_JSON_LINE, len(body), _SECURITY)
 
 
 def answer_of(verdict: Verdict, replayed: bool) -> VerdictAnswer:
@@ -307,8 +369,7 @@ def _none_taken(refused: list[Refused], single: bool) -> _Answer:
 
 
 def _json(status: int, value: Any) -> _Answer:
-    body = msgspec.json.encode(value)
-    return status, body, [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    return status, _ENCODE(value), None
 
 
 def _problem(found: Problem, headers: dict[str, str] | None = None) -> _Answer:

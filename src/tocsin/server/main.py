@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
     from tocsin.app import Tocsin
     from tocsin.server.bodies import Receive, Scope, Send
 
@@ -64,6 +66,16 @@ class Web:
             await self._lifespan(receive, send)
             return
         await self._shell(scope, receive, send)
+
+    def take(self, connection: Connection, cycle: RequestResponseCycle) -> bool:
+        """Take a usual request for a verdict, to be answered without a task; see ``protocol.Taking``."""
+        scope = cycle.scope
+        return (
+            scope["path"] == "/v1/verdicts"
+            and scope["method"] == "POST"
+            and self._shell.trusts(scope)  # type: ignore[arg-type]
+            and self.intake.take(connection, cycle)
+        )
 
     def close_streams(self) -> None:
         """End the live streams, so that a stop need not wait for readers who never leave."""
