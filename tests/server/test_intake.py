@@ -464,6 +464,23 @@ def test_a_door_that_is_full_says_so(site: Site, taken: list[bool], monkeypatch:
     assert (status, headers["retry-after"], document["code"]) == (429, "1", "overloaded")
 
 
+def test_what_cannot_be_read_just_now_is_a_503_with_retry_after(
+    site: Site, taken: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it was accepted: the caller may ask again."""
+
+    def admit(*_: Any, **__: Any) -> None:
+        raise Retryable("no new key can be stored", after_s=7.0)
+
+    for kind in (USUAL, UNUSUAL):
+        with monkeypatch.context() as broken:
+            broken.setattr(site.tocsin.host.asks._door, "admit", admit)  # type: ignore[union-attr]
+            status, headers, document = at_once(site, event := site.payment(), kind)
+        assert (status, headers["retry-after"], document["detail"]) == (503, "7", "no new key can be stored")
+        assert at_once(site, event, kind)[2]["replayed"] is False
+    assert taken == [True, True, False, False]
+
+
 def test_a_fault_of_the_house_is_a_500_and_no_silence(
     site: Site, taken: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

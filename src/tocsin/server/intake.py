@@ -272,6 +272,8 @@ class Intake:
             refused = [Refused(0, job.document, error)]
             self._bury(refused, key.shop, "verdicts")
             return _none_taken(refused, single=True)
+        except Retryable as error:
+            return _problem(problem_of(error))
         return _json(200, answer_of(verdict, job.replayed))
 
     def take(self, connection: Connection, cycle: RequestResponseCycle) -> bool:
