@@ -404,6 +404,32 @@ def hashed(numbers: np.ndarray) -> np.ndarray:
     return mixed ^ (mixed >> np.uint64(32))
 
 
+class Visits(Columns):
+    """Payments whose addresses are columns too."""
+
+    def __init__(self, taus: np.ndarray, cards: np.ndarray, addresses: np.ndarray) -> None:
+        super().__init__(taus, cards)
+        self._addresses = addresses
+
+    def identities(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        return self._addresses, self._all
+
+
+def test_what_leaves_is_taken_out_across_the_segments_of_the_log() -> None:
+    """Seven cards in turn, an event every 10 ms: the log is longer than three of its segments of 65,536 entries."""
+    declared = (window(A.COUNT, 60), window(A.COUNT, 600), window(A.DISTINCT, 60, field="ip"))
+    windows, step = wide(declared), 8_192
+    for start in range(0, 28 * step, step):
+        numbers = np.arange(start, start + step)
+        taus, addresses = T0 + numbers * 10_000, hashed(numbers // 7 // 80)
+        count, long, distinct = windows.step(Visits(taus, hashed(numbers % 7), addresses))  # type: ignore[arg-type]
+        first = np.maximum(numbers - 5_999, numbers % 7)
+        first += (numbers - first) % 7
+        np.testing.assert_array_equal(count, np.minimum(numbers, 5_999) // 7 + 1)
+        np.testing.assert_array_equal(long, np.minimum(numbers, 59_999) // 7 + 1)
+        np.testing.assert_array_equal(distinct, numbers // 7 // 80 - first // 7 // 80 + 1)
+
+
 @pytest.mark.slow
 def test_ten_million_cards_seen_once_cost_neither_time_nor_memory() -> None:
     """Two in three events are of cards that never come again: the last million is as fast as the second."""

@@ -123,9 +123,11 @@ def write(read: Any, row: Any, found: Any, head: Any) -> None:
 @woven
 def read_all(address: Any, first: Any, last: Any, readers: Any, money: Any, row: Any, tau: Any, head: Any) -> None:
     """Write what the reads say of a row at ``address``; ``money`` 1: those of money, 0: the rest, -1: all."""
-    for read in range(first, last, READ_BYTES):
+    read = first
+    while read < last:
         if readers & get(read, R_BIT) and (money < 0 or get(read, R_MONEY) == money):
             if get(read, R_KIND) == READ_RECENCY:
                 write(read, row, recency(address, read, tau), head)
             else:
                 write(read, row, value(address, read), head)
+        read += READ_BYTES

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tocsin.flow.wide.jit import kernel
-from tocsin.flow.wide.keyed import LOW
+from tocsin.flow.wide.keyed import LOW, home
 from tocsin.flow.wide.layout import (
     M_ENTRIES,
     M_LIVE,
@@ -92,7 +92,7 @@ def move_map(line: int, places: int) -> None:
         address = old + 16 * (at & last)
         key = load(address)
         if key != 0:
-            to = key & mask
+            to = home(mask, key)
             while load(entries + 16 * to) != 0:
                 to = (to + 1) & mask
             store(entries + 16 * to, key)

@@ -55,6 +55,8 @@ TABLE = 32
 G_REACH, G_DELAY, G_ADD, G_ADD_END, G_TAIL, G_TAIL_TAU, G_CURSOR, G_CURSOR_TAU = 0, 1, 2, 3, 4, 5, 6, 7
 G_GENERATION, G_PAIRS, G_ROOM = 8, 9, 10
 G_HOP, G_RING, G_NOW, G_START, G_NEXT, G_AT, G_AT_START, G_AT_NEXT = 11, 12, 13, 14, 15, 16, 17, 18
+G_TAIL_AT = 19
+"""While a table runs: the address of the entry at the tail."""
 GROUP = 20
 
 A_BIT, A_KIND, A_WORD, A_SOURCE, A_TAG, A_RING, A_WIDE = 0, 1, 2, 3, 4, 5, 6

@@ -15,7 +15,7 @@ from tocsin.flow.wide.bare import bare
 from tocsin.flow.wide.finish import read_all
 from tocsin.flow.wide.hops import add_to_hop, square, turn
 from tocsin.flow.wide.jit import brief, inlined, kernel, woven
-from tocsin.flow.wide.keyed import LOW, find, free, insert, mixed, row_at
+from tocsin.flow.wide.keyed import LOW, find, free, home, insert, mixed, row_at
 from tocsin.flow.wide.layout import (
     A_BIT,
     A_KIND,
@@ -35,6 +35,7 @@ from tocsin.flow.wide.layout import (
     G_PAIRS,
     G_ROOM,
     G_TAIL,
+    G_TAIL_AT,
     G_TAIL_TAU,
     GROUP_BYTES,
     H_BITS,
@@ -131,12 +132,14 @@ def lacking(head: Any) -> Any:
         at, each = get(table, T_ESCAPES), get(table, T_ROOM)
         if at != 0 and 4 * (get(at, M_LIVE) + most * each) > 3 * (get(at, M_MASK) + 1):
             return np.int64(NEED_MAP + get(at, M_PLACE))
-        for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
+        group = get(table, T_GROUP)
+        while group < get(table, T_HOPS):
             at, coming = get(group, G_PAIRS), get(head, H_SUBS)
             if get(group, G_DELAY) != 0:
                 coming += get(head, H_LOG_HEAD) - get(group, G_CURSOR)
             if at != 0 and 4 * (get(at, M_LIVE) + coming * get(group, G_ROOM)) > 3 * (get(at, M_MASK) + 1):
                 return np.int64(NEED_MAP + get(at, M_PLACE))
+            group += GROUP_BYTES
     return np.int64(DONE)
 
 
@@ -171,11 +174,15 @@ def enter_row(
     """Take an entry into a row that was brought to now."""
     step = 8 * get(head, H_SUB_STAGE)
     values, idents = get(head, H_VALUES) + 8 * sub, get(head, H_IDENTS) + 8 * sub
-    for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
+    group = get(table, T_GROUP)
+    while group < get(table, T_HOPS):
         if get(group, G_DELAY) == 0:
             add_all(row, group, bits, tau, values, idents, step)
-    for group in range(get(table, T_HOPS), get(table, T_GROUP_END), GROUP_BYTES):
-        for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+        group += GROUP_BYTES
+    group = get(table, T_HOPS)
+    while group < get(table, T_GROUP_END):
+        add = get(group, G_ADD)
+        while add < get(group, G_ADD_END):
             if bits & get(add, A_BIT):
                 kind, low, high = get(add, A_KIND), np.int64(1), np.int64(0)
                 if kind == SUM:
@@ -183,9 +190,13 @@ def enter_row(
                 elif kind != COUNT:
                     low, high = square(load(values + step * get(add, A_SOURCE)))
                 add_to_hop(row, group, add, low, high, get(table, T_ESCAPES))
-    for add in range(get(table, T_LAST), get(table, T_LAST_END), ADD_BYTES):
+            add += ADD_BYTES
+        group += GROUP_BYTES
+    add = get(table, T_LAST)
+    while add < get(table, T_LAST_END):
         if bits & get(add, A_BIT):
             store(row + get(add, A_WORD), tau + 1)
+        add += ADD_BYTES
     if get(table, T_KEEP) >= 0:
         store_half(row + ROW_NEWEST, (tau >> NEWEST_BITS) + 1)
     if place >= 0 and bits & get(table, T_LOGGED):
@@ -254,15 +265,19 @@ def sweep(table: Any, tau: Any) -> None:
 @woven
 def ask_pairs(table: Any, key: Any, sub: Any, head: Any) -> None:
     """Ask for where the identities of an entry that comes soon are counted."""
-    for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
+    group = get(table, T_GROUP)
+    while group < get(table, T_HOPS):
         pairs = get(group, G_PAIRS)
         if pairs != 0 and get(group, G_DELAY) == 0:
-            for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+            add = get(group, G_ADD)
+            while add < get(group, G_ADD_END):
                 if get(add, A_KIND) == DISTINCT:
                     at = get(add, A_SOURCE) * get(head, H_SUB_STAGE) + sub
                     found = mixed(key, load(get(head, H_IDENTS) + 8 * at), get(add, A_TAG))
                     counts = load(get(head, H_BITS) + 8 * sub) & get(add, A_BIT) != 0
-                    prefetch(get(pairs, M_ENTRIES) + 16 * (found & get(pairs, M_MASK) & -np.int64(counts)))
+                    prefetch(get(pairs, M_ENTRIES) + 16 * home(get(pairs, M_MASK) & -np.int64(counts), found))
+                add += ADD_BYTES
+        group += GROUP_BYTES
 
 
 @woven
@@ -341,10 +356,13 @@ def pass_row(
 @inlined
 def run_table(table: Any, head: Any) -> None:
     """Run one table through the batch."""
-    for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
+    group = get(table, T_GROUP)
+    while group < get(table, T_HOPS):
         put(group, G_TAIL_TAU, tau_at(head, get(group, G_TAIL)))
+        put(group, G_TAIL_AT, entry_at(head, get(group, G_TAIL)))
         if get(group, G_DELAY) != 0:
             put(group, G_CURSOR_TAU, tau_at(head, get(group, G_CURSOR)))
+        group += GROUP_BYTES
     present = get(head, H_SUB_PRESENT) + get(table, T_PLACE) * get(head, H_SUB_STAGE)
     keys = get(head, H_SUB_KEYS) + 8 * get(table, T_PLACE) * get(head, H_SUB_STAGE)
     conditions, items, tau = get(table, T_BITS), get(head, H_ITEMS), np.int64(0)

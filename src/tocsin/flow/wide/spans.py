@@ -3,6 +3,8 @@
 A group is the windows of one table with one span and delay. Its tail and, with a delay, its cursor move along the log:
 each entry is added once and taken out once, O(1) whatever the span. A span that has passed as a whole is reset by
 raising a generation, not walked; rows drop their words when they are next touched.
+
+Lines of groups and adds are walked with ``while``: a ``range`` of their size is first divided out, for one or two.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 
 from tocsin.flow.wide.hops import add_double, square, subtract_double
 from tocsin.flow.wide.jit import inlined, woven
-from tocsin.flow.wide.keyed import LOW, free, mixed, remove, row_at, seek
+from tocsin.flow.wide.keyed import LOW, free, home, mixed, remove, row_at, seek
 from tocsin.flow.wide.layout import (
     A_BIT,
     A_KIND,
@@ -38,6 +40,7 @@ from tocsin.flow.wide.layout import (
     G_PAIRS,
     G_REACH,
     G_TAIL,
+    G_TAIL_AT,
     G_TAIL_TAU,
     GROUP_BYTES,
     H_LOG_HEAD,
@@ -55,6 +58,7 @@ from tocsin.flow.wide.layout import (
     ROW_GENERATION,
     ROW_KEY,
     ROW_NEWEST,
+    T_CAPACITY,
     T_FREE,
     T_FREES,
     T_GENERATION,
@@ -70,7 +74,7 @@ from tocsin.flow.wide.layout import (
     T_WORDS,
 )
 from tocsin.flow.wide.memory import get, load, load_half, prefetch, put, store, store_half
-from tocsin.flow.wide.ring import entry_at
+from tocsin.flow.wide.ring import ENTRY_IN_SEGMENT, entry_at
 
 AHEAD = 12
 """Entries ahead of a tail whose rows are asked for."""
@@ -107,7 +111,8 @@ def subtract_distinct(row: Any, word: Any, pairs: Any, ident: Any, tag: Any) -> 
 @woven
 def add_all(row: Any, group: Any, bits: Any, tau: Any, values: Any, idents: Any, step: Any) -> None:
     """Add an entry to a group's words; value ``i`` lies at ``values + i * step``, identities likewise."""
-    for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+    add = get(group, G_ADD)
+    while add < get(group, G_ADD_END):
         if bits & get(add, A_BIT):
             kind, word = get(add, A_KIND), row + get(add, A_WORD)
             if kind == COUNT:
@@ -126,12 +131,14 @@ def add_all(row: Any, group: Any, bits: Any, tau: Any, values: Any, idents: Any,
                 if get(add, A_WIDE) != 0:
                     low, high = square(value)
                     add_double(row + get(add, A_WIDE), low, high)
+        add += ADD_BYTES
 
 
 @woven
 def subtract_all(row: Any, group: Any, bits: Any, values: Any, idents: Any) -> None:
     """Take an entry of the log out of a group's words."""
-    for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+    add = get(group, G_ADD)
+    while add < get(group, G_ADD_END):
         if bits & get(add, A_BIT):
             kind, word = get(add, A_KIND), row + get(add, A_WORD)
             if kind == COUNT:
@@ -148,6 +155,7 @@ def subtract_all(row: Any, group: Any, bits: Any, values: Any, idents: Any) -> N
                 if get(add, A_WIDE) != 0:
                     low, high = square(value)
                     subtract_double(row + get(add, A_WIDE), low, high)
+        add += ADD_BYTES
 
 
 @inlined
@@ -161,7 +169,8 @@ def tau_at(head: Any, place: Any) -> Any:
 @inlined
 def empty(row: Any, group: Any) -> None:
     """Put a group's words to zero."""
-    for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+    add = get(group, G_ADD)
+    while add < get(group, G_ADD_END):
         kind, word = get(add, A_KIND), row + get(add, A_WORD)
         if kind == LAST:
             store(word, 0)
@@ -172,6 +181,7 @@ def empty(row: Any, group: Any) -> None:
             if get(add, A_WIDE) != 0:
                 store(row + get(add, A_WIDE), 0)
                 store(row + get(add, A_WIDE) + 8, 0)
+        add += ADD_BYTES
 
 
 @inlined
@@ -179,9 +189,11 @@ def freshen(row: Any, table: Any) -> None:
     """Drop the words of groups that were reset since the row was touched."""
     generation = load_half(row + ROW_GENERATION)
     if generation != get(table, T_GENERATION):
-        for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
+        group = get(table, T_GROUP)
+        while group < get(table, T_HOPS):
             if generation < get(group, G_GENERATION):
                 empty(row, group)
+            group += GROUP_BYTES
         store_half(row + ROW_GENERATION, get(table, T_GENERATION))
 
 
@@ -196,6 +208,7 @@ def clear(address: Any, words: Any) -> None:
 def reset(table: Any, group: Any, end: Any, head: Any) -> None:
     """Empty a group whose entries before ``end`` have all passed; a table that lives by the log alone goes with it."""
     put(group, G_TAIL, end)
+    put(group, G_TAIL_AT, entry_at(head, end))
     put(group, G_CURSOR, end)
     put(group, G_TAIL_TAU, tau_at(head, end))
     put(group, G_CURSOR_TAU, tau_at(head, end))
@@ -238,31 +251,32 @@ def at_least_0(value: Any) -> Any:
 
 
 @woven
-def ask(table: Any, group: Any, place: Any, head: Any) -> None:
+def ask(table: Any, group: Any, entry: Any, head: Any) -> None:
     """Ask for the row that a tail comes to soon, and then for where its identities are counted.
 
-    An entry without a row asks for the first, which there is while a batch runs.
+    ``entry`` is the tail's, in one segment with all that follow up to ``LOG_AHEAD``. Where the log has ended they are
+    zeros; these, and those without a row, ask for the first row, and look into it where the table has had any.
     """
-    slots, entry = ENTRY_SLOTS + 4 * get(table, T_PLACE), entry_at(head, place + LOG_AHEAD)
-    prefetch(entry)
-    prefetch(entry + 8 * get(head, H_LOG_WORDS) - 8)
-    if place + AHEAD >= get(head, H_LOG_HEAD):
-        return
-    row = row_at(table, at_least_0(load_half(entry_at(head, place + AHEAD) + slots)))
+    slots, size = ENTRY_SLOTS + 4 * get(table, T_PLACE), 8 * get(head, H_LOG_WORDS)
+    prefetch(entry + LOG_AHEAD * size)
+    prefetch(entry + (LOG_AHEAD + 1) * size - 8)
+    row = row_at(table, at_least_0(load_half(entry + AHEAD * size + slots)))
     prefetch(row)
     if get(table, T_WORDS) > LINE_WORDS:
         prefetch(row + 64)
     pairs = get(group, G_PAIRS)
-    if pairs != 0:
-        entry = entry_at(head, place + AHEAD // 2)
+    if pairs != 0 and get(table, T_CAPACITY) != 0:
+        entry += AHEAD // 2 * size
         slot = load_half(entry + slots)
         key, bits = load(row_at(table, at_least_0(slot)) + ROW_KEY), load(entry + ENTRY_BITS) & ~(slot >> 63)
         idents = entry + get(head, H_LOG_VALUES) + 8 * get(head, H_VALUE_COUNT)
-        for add in range(get(group, G_ADD), get(group, G_ADD_END), ADD_BYTES):
+        add = get(group, G_ADD)
+        while add < get(group, G_ADD_END):
             if get(add, A_KIND) == DISTINCT:
                 found = mixed(key, load(idents + 8 * get(add, A_SOURCE)), get(add, A_TAG))
-                found &= get(pairs, M_MASK) & -np.int64(bits & get(add, A_BIT) != 0)
-                prefetch(get(pairs, M_ENTRIES) + 16 * found)
+                mask = get(pairs, M_MASK) & -np.int64(bits & get(add, A_BIT) != 0)
+                prefetch(get(pairs, M_ENTRIES) + 16 * home(mask, found))
+            add += ADD_BYTES
 
 
 @woven
@@ -272,9 +286,9 @@ def pass_tail(table: Any, group: Any, bound: Any, oldest: Any, head: Any) -> Non
     last = get(table, T_KEEP) < 0 and group == get(table, T_HOPS) - GROUP_BYTES
     slots, values = ENTRY_SLOTS + 4 * get(table, T_PLACE), get(head, H_LOG_VALUES)
     idents = values + 8 * get(head, H_VALUE_COUNT)
-    place, tau = get(group, G_TAIL), get(group, G_TAIL_TAU)
+    size = 8 * get(head, H_LOG_WORDS)
+    place, tau, entry = get(group, G_TAIL), get(group, G_TAIL_TAU), get(group, G_TAIL_AT)
     while tau <= bound or place < oldest:
-        entry = entry_at(head, place)
         slot = load_half(entry + slots)
         if slot >= 0:
             row = row_at(table, slot)
@@ -282,11 +296,16 @@ def pass_tail(table: Any, group: Any, bound: Any, oldest: Any, head: Any) -> Non
                 subtract_all(row, group, load(entry + ENTRY_BITS), entry + values, entry + idents)
             if last and load_half(row + ROW_NEWEST) & LOW == place & LOW:
                 free(table, slot)
-        ask(table, group, place, head)
+        if place & ENTRY_IN_SEGMENT < ENTRY_IN_SEGMENT - LOG_AHEAD:
+            ask(table, group, entry, head)
+            entry += size
+        else:
+            entry = entry_at(head, place + 1)
         place += 1
-        tau = tau_at(head, place)
+        tau = load(entry + ENTRY_TAU) if place < get(head, H_LOG_HEAD) else np.int64(NEVER)
     put(group, G_TAIL, place)
     put(group, G_TAIL_TAU, tau)
+    put(group, G_TAIL_AT, entry)
     if delayed and get(group, G_CURSOR) < get(group, G_TAIL):
         put(group, G_CURSOR, get(group, G_TAIL))
         put(group, G_CURSOR_TAU, get(group, G_TAIL_TAU))
@@ -296,7 +315,8 @@ def pass_tail(table: Any, group: Any, bound: Any, oldest: Any, head: Any) -> Non
 def advance(table: Any, tau: Any, end: Any, oldest: Any, head: Any) -> None:
     """Bring a table's exact spans to ``tau``: ``end`` is the log's end before the reader, ``oldest`` its capacity's."""
     newest = np.int64(NEVER)
-    for group in range(get(table, T_GROUP), get(table, T_HOPS), GROUP_BYTES):
+    group = get(table, T_GROUP)
+    while group < get(table, T_HOPS):
         bound, delay = tau - get(group, G_REACH), get(group, G_DELAY)
         if get(group, G_TAIL_TAU) <= bound and end - get(group, G_TAIL) > FEW:
             # The log has the entry before the end: the tail is behind it.
@@ -308,3 +328,4 @@ def advance(table: Any, tau: Any, end: Any, oldest: Any, head: Any) -> None:
             pass_cursor(table, group, tau - delay, head)
         if get(group, G_TAIL_TAU) <= bound or get(group, G_TAIL) < oldest:
             pass_tail(table, group, bound, oldest, head)
+        group += GROUP_BYTES
