@@ -19,7 +19,10 @@ def test_singles_and_reloads_are_measured() -> None:
         few, many = (rules_rivals.single_us(given, count, singles=60) for count in (1, 200))
         return 0.0 < few < many
 
-    # A machine that is busy elsewhere may hold up either: the law is about one that is not.
+    def quick() -> bool:
+        reload = rules_rivals.reload_ms(40, rounds=3)
+        return 0.0 < reload["replace_ms"] < reload["first_prepare_ms"]
+
+    # A machine that is busy elsewhere may hold up any of them: the law is about one that is not.
     assert any(ordered() for _ in range(5))
-    reload = rules_rivals.reload_ms(40, rounds=1)
-    assert 0.0 < reload["replace_ms"] < reload["first_prepare_ms"]
+    assert any(quick() for _ in range(5))
