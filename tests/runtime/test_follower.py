@@ -54,6 +54,31 @@ class Locked(MemoryRecords):
         return super().transaction()
 
 
+class Heard(RecorderHere):
+    """Keeps the JSON that it is given."""
+
+    def __init__(self, records: Records) -> None:
+        super().__init__(records)
+        self.bodies: dict[str, bytes] = {}
+
+    def write(self, verdicts: Sequence[Verdict], cursor: Switch | None, bodies: Mapping[str, bytes] = {}) -> None:
+        self.bodies.update(bodies)
+        super().write(verdicts, cursor, bodies)
+
+
+def test_the_json_of_a_verdict_is_that_of_its_newest_state() -> None:
+    """Noted again without it, or resolved, in the same batch: it is not written as it was before."""
+    records = MemoryRecords()
+    heard = Heard(records)
+    follower = Follower(records, Feed(), heard)
+    first, second, third = judged(1), judged(2), judged(3)
+    follower.note(1, [first, second, third], [], {one.id: b"{}" for one in (first, second, third)})
+    follower.note(2, [first], [resolved(second, "released")])
+    follower.start()
+    follower.stop()
+    assert heard.bodies == {third.id: b"{}"}
+
+
 class Slow(RecorderHere):
     """Writes when it may."""
 

@@ -259,9 +259,11 @@ class Follower:
         changed: dict[str, Verdict] = {}
         bodies: dict[str, bytes] = {}
         for one in batch:
-            bodies.update(one.bodies)
             for verdict in one.verdicts:
                 changed[verdict.id] = verdict
+                # Of an earlier state of it: what is written is the newest.
+                bodies.pop(verdict.id, None)
+            bodies.update(one.bodies)
             for event in one.resolved:
                 id = str(event.data.get("verdict", ""))
                 found = changed.get(id) or self.verdict(id)
